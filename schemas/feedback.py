@@ -1,0 +1,48 @@
+"""`feedback.v1`, the log. Key: the team. Value: one of the records below, as JSON with `type` and `v`.
+
+A known record type never changes meaning; fields are only ever added, with a default. Personal text never
+stands here: it goes to `people.v1` (`schemas.people`), and `respondent` is a keyed hash.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Score = Annotated[int, msgspec.Meta(ge=0, le=10)]
+
+
+class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True, frozen=True, gc=False):
+    """One survey answer, or a revision of one.
+
+    `response_id` is a lower-case UUID, unique within its team. `content` is a hash of everything the client sent,
+    made before any stamping: same revision and same content is the same answer again. `answered_ms` is null when
+    the client gave none: the event time is then the append time. `personal` says that `people.v1` holds text.
+    """
+
+    response_id: str
+    score: Score
+    content: str
+    v: int = 1
+    answered_ms: int | None = None
+    revision: int = 0
+    respondent: str | None = None
+    test: bool = False
+    personal: bool = False
+    survey: str | None = None
+    channel: str | None = None
+    locale: str | None = None
+    medium: str | None = None
+    callback_ms: int | None = None
+    age_group: str | None = None
+    attributes: dict[str, str] = {}
+
+
+class Tick(msgspec.Struct, tag_field="type", tag="tick", omit_defaults=True, frozen=True, gc=False):
+    """Time passed. Key: none; the partition is explicit. Only its append time matters; early or twice is harmless."""
+
+    v: int = 1
+
+
+FeedbackRecord = Answer | Tick

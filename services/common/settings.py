@@ -1,0 +1,80 @@
+"""Settings of the services. Read once, in `services.cli`, and passed down; no other module reads the environment.
+
+Every variable starts with `PULSE_`; a misspelled one stops the start (`misspelled`). docs/configuration.md lists
+them all, held by a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KeyKind = Literal["write", "read", "import", "admin", "widget"]
+
+
+class KafkaSettings(BaseSettings):
+    """Where the log is."""
+
+    model_config = SettingsConfigDict(env_prefix="PULSE_", frozen=True, extra="ignore")
+
+    kafka: str = Field(description="Kafka bootstrap servers, host:port[,host:port]; required")
+    generation: int = Field(1, ge=1, le=32767, description="generation of the log; grows with a repartition")
+
+
+class DoorSettings(BaseSettings):
+    """What every HTTP service needs: where to listen and whose keys to honour."""
+
+    model_config = SettingsConfigDict(env_prefix="PULSE_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address the HTTP services listen on")
+    key_hashes: dict[KeyKind, tuple[str, ...]] = Field(
+        default_factory=dict, description='SHA-256 hex of the accepted keys, as JSON: {"write": ["…"], …}'
+    )
+    log_format: Literal["console", "json"] = Field("json", description="how log lines look: console or json")
+
+
+class IngestSettings(KafkaSettings, DoorSettings):
+    """The door that takes answers."""
+
+    ingest_port: int = Field(8600, ge=0, le=65535, description="port of the ingest service")
+    respondent_secret: SecretStr = Field(description="key of the respondent hash; never change it; required")
+    default_region: str = Field("", description="region of phone numbers without a country code, such as DK")
+    widget_origins: tuple[str, ...] = Field(
+        (), description='web origins that may post with the widget key, as JSON: ["https://…"]'
+    )
+    widget_rate: str = Field("60/minute", description="answers one address may post with the widget key")
+    ingest_max_in_flight: int = Field(
+        2_000, ge=1, description="answers waiting for the log at once; more are refused with 429"
+    )
+    publish_timeout: timedelta = Field(timedelta(seconds=10), description="wait for the log before answering 503")
+
+
+class QuerySettings(KafkaSettings, DoorSettings):
+    """The door that shows scores, answers and follow-ups."""
+
+    query_port: int = Field(8601, ge=0, le=65535, description="port of the query service")
+    clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
+    min_sample: int = Field(5, ge=1, description="below this many answers a score's state is too_few")
+
+
+class AlertsSettings(KafkaSettings, DoorSettings):
+    """The service that tells people."""
+
+    alerts_port: int = Field(8602, ge=0, le=65535, description="port of the alerts service")
+    clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
+    alerts_dir: Path = Field(description="folder of the sent ids and pending retries; required")
+    alerts_webhook_url: str = Field("", description="target of the signed webhook; empty: no webhook")
+    alerts_webhook_secret: SecretStr = Field(SecretStr(""), description="its secret, whsec_…; required with the URL")
+
+
+def misspelled(settings: Iterable[type[BaseSettings]], environ: Mapping[str, str]) -> set[str]:
+    """Variables with our prefix that no setting reads: pydantic does not see these, and a typo must not pass."""
+    known = {
+        (model.model_config.get("env_prefix", "") + name).upper() for model in settings for name in model.model_fields
+    }
+    return {name for name in environ if name.upper().startswith("PULSE_") and name.upper() not in known}

@@ -1,0 +1,58 @@
+"""Minutes and windows. A pane is named by its end: minute m holds the answers of (m - 1 min, m]."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MINUTE_MS: Final = 60_000
+MINUTES_A_DAY: Final = 1_440
+HORIZON_MS: Final = 400 * MINUTES_A_DAY * MINUTE_MS
+LATE_MS: Final = 60_000  # a pane that ended this long ago has been shown: changing it is a correction
+WINDOWS: Final[tuple[int, ...]] = (60, 24 * 60, 7 * 1_440, 30 * 1_440, 90 * 1_440)  # minutes, ascending
+
+_UNITS: Final = {"m": 1, "h": 60, "d": MINUTES_A_DAY}
+_WINDOW: Final = re.compile(r"([1-9][0-9]{0,7})([mhd])")
+MAX_WINDOW: Final = 36_500 * MINUTES_A_DAY
+
+
+def ceil_minute(at_ms: int) -> int:
+    """The pane an instant falls in: the first whole minute at or after it (minutes since 1970, UTC)."""
+    return -(-at_ms // MINUTE_MS)
+
+
+def floor_minute(at_ms: int) -> int:
+    """The last whole minute at or before an instant."""
+    return at_ms // MINUTE_MS
+
+
+def parse_window(text: str) -> int | None:
+    """A window's length in minutes; None for `all`, which has no beginning.
+
+    Raises:  ValueError, naming the forms that are understood, for anything else.
+
+    >>> parse_window("90m"), parse_window("7d"), parse_window("all")
+    (90, 10080, None)
+    """
+    if text == "all":
+        return None
+    found = _WINDOW.fullmatch(text)
+    if found is None:
+        raise ValueError("window must be a whole number and m, h or d, such as 90m, 24h or 7d, or all")
+    minutes = int(found[1]) * _UNITS[found[2]]
+    if minutes > MAX_WINDOW:
+        raise ValueError("window must be at most 36500d; for everything use all")
+    return minutes
+
+
+def window_name(minutes: int) -> str:
+    """The shortest name of a window.
+
+    >>> window_name(60), window_name(1440), window_name(10080), window_name(90)
+    ('1h', '24h', '7d', '90m')
+    """
+    if minutes % MINUTES_A_DAY == 0 and minutes > MINUTES_A_DAY:
+        return f"{minutes // MINUTES_A_DAY}d"
+    if minutes % 60 == 0:
+        return f"{minutes // 60}h"
+    return f"{minutes}m"

@@ -1,0 +1,43 @@
+"""Settings of the worker and the sink. Read once, in `services.cli`, and passed down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StreamSettings(BaseSettings):
+    """What both Faust apps need."""
+
+    model_config = SettingsConfigDict(env_prefix="PULSE_", frozen=True, extra="ignore")
+
+    kafka: str = Field(description="Kafka bootstrap servers, host:port[,host:port]; required")
+    generation: int = Field(1, ge=1, le=32767, description="generation of the log; grows with a repartition")
+    host: str = Field("127.0.0.1", description="address the health and metrics pages listen on")
+    session_timeout: timedelta = Field(
+        timedelta(seconds=10), description="how long a dead worker keeps its partitions: the failover time"
+    )
+
+
+class WorkerSettings(StreamSettings):
+    """The fold."""
+
+    worker_id: str = Field(
+        "worker-0", description="static group membership; unique for each worker, the same after a restart"
+    )
+    worker_metrics_port: int = Field(8610, ge=0, le=65535, description="port of the worker's health and metrics")
+    state_dir: Path = Field(description="folder of the worker's RocksDB, one database a partition; required")
+    max_poll_records: int = Field(4_000, ge=1, description="most records of one fetch; bounds a batch")
+
+
+class SinkSettings(StreamSettings):
+    """The writer to ClickHouse."""
+
+    sink_id: str = Field("sink-0", description="static group membership of the sink")
+    sink_metrics_port: int = Field(8606, ge=0, le=65535, description="port of the sink's health and metrics")
+    clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
+    sink_interval: timedelta = Field(timedelta(milliseconds=200), description="longest wait before rows are written")
+    sink_rows: int = Field(10_000, ge=1, description="rows of one table that are written at once without waiting")
