@@ -1,0 +1,1 @@
+"""Bringing Pulse up: local engines and their supervisor, topics, tables, images."""
