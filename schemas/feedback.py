@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 Score = Annotated[int, msgspec.Meta(ge=0, le=10)]
+TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # 1970 to 9999
 
 
 class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True, frozen=True, gc=False):
@@ -25,7 +26,7 @@ class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True,
     score: Score
     content: str
     v: int = 1
-    answered_ms: int | None = None
+    answered_ms: TimeMs | None = None
     revision: int = 0
     respondent: str | None = None
     test: bool = False
@@ -34,7 +35,7 @@ class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True,
     channel: str | None = None
     locale: str | None = None
     medium: str | None = None
-    callback_ms: int | None = None
+    callback_ms: TimeMs | None = None
     age_group: str | None = None
     attributes: dict[str, str] = {}
 

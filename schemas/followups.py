@@ -16,7 +16,7 @@ State = Literal["open", "acknowledged", "contacted", "resolved", "snoozed", "res
 Kind = Literal[
     "followup.raised",
     "followup.answer_joined",
-    "followup.answer_left",
+    "followup.answer_edited",
     "followup.rescored",
     "followup.withdrawn",
     "followup.joined",

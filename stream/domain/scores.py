@@ -177,7 +177,7 @@ def _edge(excess: Callable[[float], float], *, inside: float, outside: float) ->
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two scores are apart, in points: `raw` on the counts, `low`, `high` and `p_value` on the adjusted ones."""
+    """How far two scores are apart, in points: `raw` on the counts; interval and `p_value` on the adjusted ones."""
 
     raw: float
     low: float

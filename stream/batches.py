@@ -1,0 +1,204 @@
+"""Faust in batches: an agent gets one event a fetched batch, and commits what it says it has emitted.
+
+Faust's per-message path costs 60-180 µs, this one 2 µs. Faust keeps what it is good at: group membership,
+assignment, pausing, heartbeats, the timing of commits. Its own acknowledgements are ignored: it acknowledges a
+message whose handler raised or was cancelled, so its word is not enough to commit on (decision 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import aiokafka
+import faust
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.structs import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, AppT, Message
+from mode.utils.futures import notify
+
+from stream.settings import StreamSettings
+
+FETCH_WAIT_MS: Final = 500  # a broker answers at once when a record arrives; this only bounds an idle fetch
+
+
+class RecordBatch:
+    """The records of one partition that one fetch brought, in log order; never empty.
+
+    Quacks like a consumer record whose offset is the last one's, which is all that Faust looks at.
+    """
+
+    __slots__ = ("offset", "partition", "records", "timestamp", "topic")
+
+    timestamp_type: Final = 1
+    headers: Final = ()
+    key: Final = None
+    checksum: Final = None
+    serialized_key_size: Final = 0
+    serialized_value_size: Final = 0
+
+    def __init__(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        last = records[-1]
+        self.topic: str = last.topic
+        self.partition: int = last.partition
+        self.offset: int = last.offset
+        self.timestamp: int = last.timestamp
+        self.records = records
+
+    @property
+    def value(self) -> RecordBatch:
+        """What the agent receives."""
+        return self
+
+    @property
+    def first_offset(self) -> int:
+        """Offset of the first record."""
+        return int(self.records[0].offset)
+
+
+class BatchScheduler:
+    """Faust's `ConsumerScheduler`: sees a whole poll, yields one batch a partition."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, RecordBatch]]:
+        """One batch for each partition that has records."""
+        for tp, of_partition in records.items():
+            if of_partition:
+                yield tp, RecordBatch(of_partition)
+
+
+class RawSchema(faust.Schema[Any, Any]):
+    """Hands key and value on untouched: decoding is the fold's."""
+
+    def loads_key(self, app: AppT, message: Message, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: AppT, message: Message, **_: Any) -> Any:
+        return message.value
+
+
+class CommitGate:
+    """What may be committed: for each partition, the offset below which everything has been emitted."""
+
+    def __init__(self) -> None:
+        self._emitted: dict[TP, int] = {}
+
+    def emitted(self, topic: str, partition: int, position: int) -> None:
+        """Everything below `position` has had its effect, and it is acknowledged."""
+        self._emitted[TP(topic, partition)] = position
+
+    def forget(self, topic: str, partition: int) -> None:
+        """The partition is somebody else's now."""
+        self._emitted.pop(TP(topic, partition), None)
+
+    def get(self, tp: TP) -> int | None:
+        """The offset to commit; None for a partition of which nothing has been emitted here."""
+        return self._emitted.get(tp)
+
+    def partitions(self) -> list[TP]:
+        """Partitions that may have something to commit."""
+        return list(self._emitted)
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer, with commits taken from the gate."""
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _gate(self) -> CommitGate:
+        gate: CommitGate = self.transport.gate  # type: ignore[attr-defined]
+        return gate
+
+    def ack(self, message: Message) -> bool:
+        """Faust's acknowledgement of an event: it only frees the event here."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Between two batches there is always a gap of offsets: it means nothing."""
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from (tp for tp in self._gate.partitions() if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._gate.get(tp)
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread: a sticky assignor, so that a rebalance moves as few partitions as it can."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = StickyPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset=conf.consumer_auto_offset_reset,
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            check_crcs=conf.broker_check_crcs,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int((conf.broker_rebalance_timeout or 60) * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+
+class BatchTransport(driver.Transport):
+    """Faust's transport over aiokafka, with our consumer. `gate` is set by `batch_app`."""
+
+    Consumer = BatchConsumer
+    gate: CommitGate
+
+
+def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_records: int) -> faust.App:
+    """A Faust app whose agents receive `RecordBatch`es. `name` is the consumer group."""
+    session_s = settings.session_timeout.total_seconds()
+    app = faust.App(
+        name,
+        broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        ConsumerScheduler=BatchScheduler,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id,
+        consumer_max_fetch_size=4 << 20,
+        broker_max_poll_records=max_poll_records,
+        broker_commit_interval=0.25,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 4,
+        broker_request_timeout=max(90.0, session_s + 30),
+        stream_buffer_maxsize=64,  # batches, not records
+        stream_wait_empty=False,
+    )
+    transport = BatchTransport(app.conf.broker, app, loop=None)
+    transport.gate = CommitGate()
+    app.transport = transport
+    return app
+
+
+def gate_of(app: faust.App) -> CommitGate:
+    """The commit gate of an app made by `batch_app`."""
+    transport = app.transport
+    if not isinstance(transport, BatchTransport):
+        raise TypeError("not an app of batch_app")
+    return transport.gate
+
+
+def partitions_of(tps: Iterable[TP], topic: str) -> set[int]:
+    """Partition numbers of one topic among those of an assignment."""
+    return {tp.partition for tp in tps if tp.topic == topic}

@@ -1,0 +1,216 @@
+"""Follow-up cases: an unhappy customer becomes exactly one case that somebody owns.
+
+One open case per respondent and team, per answer where the respondent is unknown. A case is opened by its first
+answer and keeps that answer's id for ever: case id = UUIDv5(team, response_id), event id = UUIDv5(case, n). The
+customer's own edit to 7 or more closes it as `rescored`, an exclusion as `withdrawn`; back to 6 or less reopens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import structs
+
+from schemas.followups import Case, FollowupEvent, Kind, State
+from stream.domain import ids, keys
+from stream.domain.scores import BAND_OF, Band
+from stream.domain.values import PLAIN, Resolved
+from stream.domain.work import Work
+
+HOUR_MS: Final = 3_600_000
+RAISE_WITHIN_MS: Final = 7 * 24 * HOUR_MS  # an older answer is counted, but nobody is called about it
+CONTACT_MS: Final = 10 * HOUR_MS
+RESOLVE_MS: Final = 72 * HOUR_MS
+
+OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})
+BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn", "joined"})  # closed by no person
+
+
+def is_detractor(resolved: Resolved | None) -> bool:
+    """A counted detractor answer."""
+    return resolved is not None and not resolved.reasons and BAND_OF[resolved.score] is Band.DETRACTOR
+
+
+def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: Resolved, appended_ms: int) -> Resolved:
+    """Raise, join, reopen or close the case that an answer's change asks for.
+
+    Shape:   the answer before (None: just accepted) and after in; the answer after, with `case_id` and `not_raised`.
+    """
+    if new.case_id is None:
+        return _begin(work, team, response_id, new, appended_ms) if is_detractor(new) else new
+    case = _case(work, team, new.case_id)
+    if old is not None and old.respondent != new.respondent:
+        if response_id != case.response_id:
+            return _leave(work, case, response_id, new, appended_ms)
+        case = _move(work, case, response_id, new.respondent)
+        new = structs.replace(new, case_id=case.case_id)
+    _update(work, case, response_id, new)
+    return new
+
+
+def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
+    """A detractor answer without a case: join the respondent's open one, or raise."""
+    if new.history:
+        return structs.replace(new, not_raised="history")
+    if new.event_ms < appended_ms - RAISE_WITHIN_MS:
+        return structs.replace(new, not_raised="too_old")
+    current = _open_case_of(work, team, new.respondent)
+    if current is not None:
+        answers = (*current.answers, response_id)
+        joined = structs.replace(current, answers=answers, personal=current.personal or new.personal)
+        _tell(work, joined, "followup.answer_joined", response_id)
+        return structs.replace(new, case_id=current.case_id)
+    case_id = ids.uuid5(team, response_id)
+    context = new.context or PLAIN
+    before = work.case(team, case_id)  # there is one if this answer's case was once joined into another
+    case = Case(
+        case_id=case_id,
+        team=team,
+        response_id=response_id,
+        score=new.score,
+        state="open",
+        n=before.n if before else 0,
+        raised_ms=work.known_ms,
+        changed_ms=work.known_ms,
+        contact_due_ms=work.known_ms + CONTACT_MS,
+        resolve_due_ms=work.known_ms + RESOLVE_MS,
+        answers=(response_id,),
+        version=work.version,
+        respondent=new.respondent,
+        survey=context.survey,
+        channel=context.channel,
+        locale=context.locale,
+        medium=context.medium,
+        callback_ms=context.callback_ms,
+        personal=new.personal,
+    )
+    _hold(work, _tell(work, case, "followup.reopened" if before else "followup.raised", response_id))
+    return structs.replace(new, case_id=case_id)
+
+
+def _update(work: Work, case: Case, response_id: str, new: Resolved) -> None:
+    """An answer of a case was edited or excluded: close, reopen, or just say so."""
+    if response_id == case.response_id:
+        context = new.context or PLAIN
+        case = structs.replace(
+            case,
+            score=new.score,
+            survey=context.survey,
+            channel=context.channel,
+            locale=context.locale,
+            medium=context.medium,
+            callback_ms=context.callback_ms,
+        )
+    case = structs.replace(case, personal=case.personal or new.personal)
+    others = [answer for answer in case.answers if answer != response_id]
+    unhappy = is_detractor(new) or _any_detractor(work, case.team, others)
+    if case.state in OPEN and not unhappy:
+        _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
+    elif case.state in BY_ITSELF and unhappy:
+        _reopen(work, case, response_id)
+    else:
+        _tell(work, case, "followup.answer_edited", response_id)
+
+
+def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> Case:
+    """The opening answer was edited to name another respondent: the case goes with it, and joins an older one."""
+    if case.state not in OPEN:
+        return structs.replace(case, respondent=respondent)
+    _release(work, case)
+    case = structs.replace(case, respondent=respondent)
+    other = _open_case_of(work, case.team, respondent)
+    if other is None:
+        _hold(work, case)
+        return case
+    return _merge(work, case, other, response_id)
+
+
+def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
+    """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
+    others = tuple(answer for answer in case.answers if answer != response_id)
+    case = _tell(work, structs.replace(case, answers=others), "followup.answer_edited", response_id)
+    if case.state in OPEN and not _any_detractor(work, case.team, others):
+        _close(work, case, "rescored", response_id)
+    new = structs.replace(new, case_id=None)
+    return _begin(work, case.team, response_id, new, appended_ms) if is_detractor(new) else new
+
+
+def _reopen(work: Work, case: Case, response_id: str) -> None:
+    """The customer is unhappy again: the same case, with new clocks; the respondent's younger one joins it."""
+    case = structs.replace(
+        case,
+        state="open",
+        contact_due_ms=work.known_ms + CONTACT_MS,
+        resolve_due_ms=work.known_ms + RESOLVE_MS,
+        joined_into=None,
+    )
+    other = _open_case_of(work, case.team, case.respondent)
+    case = _tell(work, case, "followup.reopened", response_id)
+    if other is None:
+        _hold(work, case)
+    else:
+        _merge(work, case, other, response_id)
+
+
+def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
+    """Two open cases of one respondent: the younger closes as `joined`, its answers go over to the older."""
+    older, younger = sorted((a, b), key=lambda case: (case.raised_ms, case.case_id))
+    closed = structs.replace(younger, state="joined", joined_into=older.case_id)
+    _tell(work, closed, "followup.joined", response_id)
+    answers = (*older.answers, *(answer for answer in younger.answers if answer not in older.answers))
+    older = structs.replace(older, answers=answers, personal=older.personal or younger.personal)
+    older = _tell(work, older, "followup.answer_joined", response_id)
+    for answer in younger.answers:
+        key = keys.answer(older.team, answer)
+        found = work.answer(key)
+        if found is not None:
+            work.put_answer(key, structs.replace(found, case_id=older.case_id))
+            if answer != response_id:
+                work.restate(older.team, answer)
+    _hold(work, older)
+    return older
+
+
+def _close(work: Work, case: Case, state: State, response_id: str) -> None:
+    _release(work, case)
+    kind: Kind = "followup.withdrawn" if state == "withdrawn" else "followup.rescored"
+    _tell(work, structs.replace(case, state=state), kind, response_id)
+
+
+def _tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
+    """Store the case as it stands now and publish it as its next event."""
+    case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
+    work.put_case(case)
+    event_id = ids.uuid5(case.case_id, case.n)
+    work.events.append(FollowupEvent(event_id, kind, work.known_ms, case, response_id))
+    return case
+
+
+def _case(work: Work, team: str, case_id: str) -> Case:
+    case = work.case(team, case_id)
+    if case is None:
+        raise ValueError("an answer names a case that the state does not hold")
+    return case
+
+
+def _open_case_of(work: Work, team: str, respondent: str | None) -> Case | None:
+    if respondent is None:
+        return None
+    raw = work.get(keys.open_case(team, respondent))
+    return None if raw is None else _case(work, team, raw.decode())
+
+
+def _hold(work: Work, case: Case) -> None:
+    """This is the respondent's open case from now on."""
+    if case.respondent is not None:
+        work.put(keys.open_case(case.team, case.respondent), case.case_id.encode())
+
+
+def _release(work: Work, case: Case) -> None:
+    if case.respondent is not None:
+        work.put(keys.open_case(case.team, case.respondent), None)
+
+
+def _any_detractor(work: Work, team: str, answers: Iterable[str]) -> bool:
+    return any(is_detractor(work.answer(keys.answer(team, answer))) for answer in answers)

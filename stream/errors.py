@@ -1,0 +1,35 @@
+"""Every error the stream raises on purpose.
+
+StreamError
+├── StateNotOfThisLog   the local state was folded from another log; ends the process
+├── LogMismatch         the log has another shape than this program was built for; ends the process
+└── Revoked             the partition was taken away while work on it went on; the work is left as it is
+"""
+
+from __future__ import annotations
+
+
+class StreamError(Exception):
+    """Base class. `code` is a stable label for logs and metrics."""
+
+    code = "stream_error"
+
+
+class StateNotOfThisLog(StreamError):
+    code = "state_not_of_this_log"
+
+    def __init__(self, partition: int, position: int, why: str) -> None:
+        super().__init__(
+            f"the state of partition {partition} at position {position} was not made from this log: {why}; "
+            "move the state folder away and start again: it is rebuilt from the log"
+        )
+        self.partition = partition
+        self.position = position
+
+
+class LogMismatch(StreamError):
+    code = "log_mismatch"
+
+
+class Revoked(StreamError):
+    code = "revoked"

@@ -1,0 +1,24 @@
+"""Metrics of the worker and the sink. docs/operations/metrics.md explains each, held by a test."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS = Counter("pulse_worker_records_total", "Log records folded")
+REJECTED = Counter("pulse_worker_rejected_total", "Log records that could not be used", ["reason"])
+BATCH_RECORDS = Histogram("pulse_worker_batch_records", "Records of one batch", buckets=(1, 10, 100, 500, 1000, 4000))
+BATCH_SECONDS = Histogram(
+    "pulse_worker_batch_seconds", "Fold and atomic write of one batch", buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2)
+)
+POSITION = Gauge("pulse_worker_position", "Next offset to fold", ["partition"])
+STREAM_TIME = Gauge("pulse_worker_stream_time_seconds", "Greatest append time folded", ["partition"])
+OPEN_PARTITIONS = Gauge("pulse_worker_open_partitions", "Partitions this worker holds open")
+REBUILT = Counter("pulse_worker_rebuilt_records_total", "Log records folded without output to catch a state up")
+TICKS = Counter("pulse_worker_ticks_total", "Ticks appended to the log")
+SEND_FAILURES = Counter("pulse_stream_send_failures_total", "Sends to Kafka that had to be tried again")
+SINK_ROWS = Counter("pulse_sink_rows_total", "Rows written to ClickHouse", ["table"])
+SINK_FLUSH_SECONDS = Histogram(
+    "pulse_sink_flush_seconds", "One flush to ClickHouse", buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 2, 10)
+)
+SINK_RETRIES = Counter("pulse_sink_retries_total", "Writes that ClickHouse refused for now and that were tried again")
+SINK_REJECTED = Counter("pulse_sink_rejected_total", "Rows that ClickHouse refuses for good", ["table"])

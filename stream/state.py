@@ -1,0 +1,142 @@
+"""The state of one partition: a RocksDB of its own, changed by one atomic write a batch.
+
+The write holds the changed keys, the position and the outbox together, so that state and position never disagree,
+and whatever was to be sent can be sent again after a crash. Writes are not fsynced: kill -9 loses nothing, and a
+power cut leaves an older position, from which the partition is folded on (`stream.partitions`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+
+from stream.domain import keys, values
+from stream.domain.values import Meta
+from stream.domain.work import Effects, Out
+
+_MIB: Final = 1 << 20
+_JSON: Final = msgspec.json.Encoder()
+
+
+class Message(NamedTuple):
+    """One encoded message of the outbox, for the partition of this state's number."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
+_OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
+
+
+def encode(outputs: Sequence[Out]) -> list[Message]:
+    """Outputs as they go over the wire: JSON."""
+    return [Message(out.topic, out.key, _JSON.encode(out.message)) for out in outputs]
+
+
+def block_cache(mib: int = 96) -> Cache:
+    """One cache for all partitions of a process: it, not the number of teams, bounds the memory."""
+    return Cache(mib * _MIB)
+
+
+class State:
+    """See the module. A `stream.domain.view.View`. One process a path: RocksDB locks it."""
+
+    def __init__(self, path: Path, cache: Cache) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._db = Rdict(str(path), _options(cache))
+
+    def get_many(self, wanted: Sequence[bytes]) -> list[bytes | None]:
+        """The values of keys, in their order; None for a key that is not there."""
+        found: list[bytes | None] = self._db.get(list(wanted))
+        return found
+
+    def scan(self, prefix: bytes, start: bytes, stop: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """At most `limit` pairs with `prefix + start <= key < prefix + stop`, in key order."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(prefix + stop)
+        iterator = self._db.iter(bounds)
+        iterator.seek(prefix + start)
+        while limit and iterator.valid():
+            yield iterator.key(), iterator.value()
+            iterator.next()
+            limit -= 1
+
+    def scan_back(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """At most `limit` pairs whose key begins with `prefix`, the last key first."""
+        iterator = self._db.iter()
+        iterator.seek_for_prev(prefix + b"\xff" * 24)
+        while limit and iterator.valid() and iterator.key().startswith(prefix):
+            yield iterator.key(), iterator.value()
+            iterator.prev()
+            limit -= 1
+
+    @property
+    def meta(self) -> Meta:
+        """Where the state stands; a fresh `Meta` for an empty one."""
+        raw = self._db.get(keys.META)
+        return Meta() if raw is None else values.META.unpack(raw)
+
+    def commit(self, effects: Effects, messages: Sequence[Message]) -> None:
+        """Write a batch's changes, its position and its outbox, all or nothing."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in effects.changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        if messages:
+            batch.put(_outbox_key(effects.meta.position), msgspec.msgpack.encode(messages))
+        self._db.write(batch)
+
+    def set_meta(self, meta: Meta) -> None:
+        """Write the meta value alone."""
+        self._db.put(keys.META, values.META.pack(meta))
+
+    def outbox(self) -> Iterator[tuple[int, list[Message]]]:
+        """What may not have been sent yet: (position after the batch, its messages), oldest first."""
+        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, 1 << 40):
+            yield int.from_bytes(key[1:], "big"), _OUTBOX.decode(raw)
+
+    def clear_outbox(self, position: int) -> None:
+        """The messages of the batch that ended at `position` are acknowledged."""
+        self._db.delete(_outbox_key(position))
+
+    def close(self) -> None:
+        """Let go of the files. Using the state afterwards is an error."""
+        self._db.close()
+
+    def wipe(self) -> None:
+        """Close, and remove every file: the log is the truth, and the state is folded from it again."""
+        self._db.close()
+        shutil.rmtree(self._path)
+
+
+def _outbox_key(position: int) -> bytes:
+    return keys.OUTBOX + keys.number(position)
+
+
+def _options(cache: Cache) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(8 * _MIB)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(_MIB)
+    options.set_max_open_files(64)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)  # most reads ask for answers that are not there yet
+    table.set_block_cache(cache)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    options.set_block_based_table_factory(table)
+    return options
