@@ -8,6 +8,17 @@ StreamError
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger()
+EXIT_FATAL: Final = 70  # EX_SOFTWARE
+
 
 class StreamError(Exception):
     """Base class. `code` is a stable label for logs and metrics."""
@@ -33,3 +44,19 @@ class LogMismatch(StreamError):
 
 class Revoked(StreamError):
     code = "revoked"
+
+
+@contextmanager
+def fatal_on_error() -> Iterator[None]:
+    """End the process at once, before any commit, on anything but cancellation and revocation.
+
+    Faust acknowledges a batch whose handler raised, so nothing may escape an agent's body; a supervisor restarts us,
+    and the position in the state makes sure that nothing is lost or counted twice.
+    """
+    try:
+        yield
+    except (asyncio.CancelledError, Revoked):
+        raise
+    except BaseException as error:
+        log.critical("fatal", error=type(error).__name__, code=getattr(error, "code", ""), exc_info=True)
+        os._exit(EXIT_FATAL)

@@ -99,10 +99,13 @@ class KafkaOutbox:
             return self._producer
 
     async def _discard(self, producer: AIOKafkaProducer | None) -> None:
-        if producer is None or self._producer is not producer:
+        current = self._producer
+        if current is not producer:
             return  # another partition's send has replaced it already
+        if current is None:
+            return  # there was none yet
         self._producer = None
         try:
-            await asyncio.wait_for(producer.stop(), timeout=1)
+            await asyncio.wait_for(current.stop(), timeout=1)
         except (KafkaError, TimeoutError) as error:
             log.warning("producer_not_stopped", error=type(error).__name__)

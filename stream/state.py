@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
@@ -50,12 +50,12 @@ class State:
     def __init__(self, path: Path, cache: Cache) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._cache = cache
         self._db = Rdict(str(path), _options(cache))
 
     def get_many(self, wanted: Sequence[bytes]) -> list[bytes | None]:
         """The values of keys, in their order; None for a key that is not there."""
-        found: list[bytes | None] = self._db.get(list(wanted))
-        return found
+        return cast("list[bytes | None]", self._db.get(list(wanted)))
 
     def scan(self, prefix: bytes, start: bytes, stop: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
         """At most `limit` pairs with `prefix + start <= key < prefix + stop`, in key order."""
@@ -112,10 +112,12 @@ class State:
         """Let go of the files. Using the state afterwards is an error."""
         self._db.close()
 
-    def wipe(self) -> None:
-        """Close, and remove every file: the log is the truth, and the state is folded from it again."""
+    def clear(self) -> None:
+        """Begin anew with no key: the log is the truth, and the state can be folded from it again."""
         self._db.close()
         shutil.rmtree(self._path)
+        self._path.mkdir()
+        self._db = Rdict(str(self._path), _options(self._cache))
 
 
 def _outbox_key(position: int) -> bytes:

@@ -1,0 +1,107 @@
+"""The only wiring of Faust: a worker that folds, a sink that writes. Each runs until SIGTERM or SIGINT, then returns.
+
+The apps run embedded in our own loop, not under Faust's worker: that one takes seconds to stop and owns the logging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import faust
+import structlog
+import uvloop
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas import topics
+from stream.agents import Scoring
+from stream.batches import batch_app
+from stream.errors import EXIT_FATAL, LogMismatch
+from stream.health import HealthServer
+from stream.log import insist
+from stream.settings import StreamSettings, WorkerSettings
+
+log = structlog.get_logger()
+WORKER_GROUP: Final = "pulse-worker"
+STOP_WITHIN_S: Final = 8.0  # then the process ends as it is: kill -9 loses nothing either
+
+
+class Driver(Protocol):
+    """What drives an app: its agents, and what they hold."""
+
+    def ready(self) -> str | None:
+        """None when ready, else why not."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything, after the app has stopped."""
+        ...
+
+
+def run_worker(settings: WorkerSettings) -> None:
+    """Fold the log. Raises LogMismatch when the log has another partition count than this program."""
+
+    def make() -> tuple[faust.App, Driver]:
+        app = batch_app(WORKER_GROUP, settings, settings.worker_id, settings.max_poll_records)
+        return app, Scoring(app, settings)
+
+    uvloop.run(_run(settings, settings.worker_metrics_port, make))
+
+
+async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[faust.App, Driver]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, stop.set)
+    app, driver = make()
+    health = HealthServer(settings.host, port, driver.ready)
+    await health.start()
+    if not await _unless(stop, check_log(settings.kafka)):
+        return
+    app.finalize()
+    await app.start()
+    log.info("started", group=app.conf.id)
+    await app.wait_for_stopped(stop.wait())
+    if not stop.is_set():
+        log.critical("fatal", error=type(app.crash_reason).__name__, reason="the Faust app crashed")
+        os._exit(EXIT_FATAL)
+    loop.call_later(STOP_WITHIN_S, os._exit, 0)
+    await app.stop()
+    await driver.close()
+    await health.stop()
+    log.info("stopped", group=app.conf.id)
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Do the work unless we are told to stop first. True when it was done; its error is raised."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    return False
+
+
+async def check_log(kafka: str) -> None:
+    """Wait for the log; refuse one that is not partitioned as keys are.
+
+    Raises:  LogMismatch, naming both counts.
+    """
+
+    async def ask() -> int:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        try:
+            await admin.start()
+            (described,) = await admin.describe_topics([topics.FEEDBACK])
+        finally:
+            await admin.close()
+        return len(described["partitions"])
+
+    count = await insist(ask)
+    if count != topics.PARTITIONS:
+        raise LogMismatch(f"{topics.FEEDBACK} has {count} partitions, this program was built for {topics.PARTITIONS}")

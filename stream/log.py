@@ -1,0 +1,123 @@
+"""Reading the log beside the consumer group: what is committed, where it ends, one record, or a range of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas import topics
+from stream.domain.view import LogRecord
+from stream.outbox import backoff
+
+log = structlog.get_logger()
+READ_TIMEOUT_MS: Final = 1_000
+T = TypeVar("T")
+
+
+class Log(Protocol):
+    """What opening a partition needs to know of the log."""
+
+    async def committed(self, partition: int) -> int:
+        """The group's committed offset; 0 when it has none."""
+        ...
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """(first offset still held, offset of the next record)."""
+        ...
+
+    def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[LogRecord]]:
+        """The records with start <= offset < stop, in batches; `stop` is at most the log's end."""
+        ...
+
+
+class KafkaLog:
+    """`feedback.v1` on a broker. An outage is waited out: every call keeps trying."""
+
+    def __init__(self, kafka: str, group: str, batch: int) -> None:
+        self._kafka = kafka
+        self._group = group
+        self._batch = batch
+
+    async def committed(self, partition: int) -> int:
+        """See `Log`."""
+
+        async def ask() -> int:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+            try:
+                await admin.start()
+                found = await admin.list_consumer_group_offsets(self._group)
+            finally:
+                await admin.close()
+            offset = found.get(TopicPartition(topics.FEEDBACK, partition))
+            return max(0, offset.offset) if offset is not None else 0
+
+        return await insist(ask)
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """See `Log`."""
+
+        async def ask() -> tuple[int, int]:
+            consumer = await self._consumer()
+            try:
+                tp = TopicPartition(topics.FEEDBACK, partition)
+                first = await consumer.beginning_offsets([tp])
+                end = await consumer.end_offsets([tp])
+            finally:
+                await consumer.stop()
+            return first[tp], end[tp]
+
+        return await insist(ask)
+
+    async def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[LogRecord]]:
+        """See `Log`. A consumer a call; after an outage a new one goes on where the last one was."""
+        tp = TopicPartition(topics.FEEDBACK, partition)
+        at = start
+        for wait_s in backoff():
+            consumer = None
+            try:
+                consumer = await self._consumer()
+                consumer.assign([tp])
+                consumer.seek(tp, at)
+                while at < stop:
+                    found = await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=self._batch)
+                    records = found.get(tp, [])
+                    wanted = [record for record in records if record.offset < stop]
+                    if wanted:
+                        yield wanted
+                    if records:
+                        at = records[-1].offset + 1
+                return
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("log_not_reached", error=type(error).__name__, wait_s=wait_s)
+                await asyncio.sleep(wait_s)
+            finally:
+                if consumer is not None:
+                    await consumer.stop()
+
+    async def _consumer(self) -> Any:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, max_partition_fetch_bytes=4 << 20
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer. Cancelling ends it."""
+    for wait_s in backoff():
+        try:
+            return await ask()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("log_not_reached", error=type(error).__name__, wait_s=wait_s)
+            await asyncio.sleep(wait_s)
+    raise AssertionError("backoff never ends")

@@ -1,0 +1,264 @@
+"""The partitions a worker holds: opening (decision 4), applying batches, ticking, closing.
+
+P = the state's position, C = the group's committed offset: every output below C is acknowledged
+P >= C   drain the outbox; records below P are skipped by the fold
+P <  C   a stale or new disk: drop the outbox, fold [P, C) without output, remember quiet_until = C
+record P-1 is not the one the state remembers: stop, `state_not_of_this_log`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from msgspec import structs
+from rocksdict import Cache
+
+from schemas.rejects import Reject
+from stream import metrics
+from stream.domain import keys, values
+from stream.domain.fold import fold, record_crc
+from stream.domain.minutes import ceil_minute
+from stream.domain.values import Meta
+from stream.domain.view import LogRecord
+from stream.domain.work import Effects
+from stream.errors import Revoked, StateNotOfThisLog, fatal_on_error
+from stream.log import Log
+from stream.outbox import KafkaOutbox, Outbox
+from stream.state import Message, State, block_cache, encode
+
+log = structlog.get_logger()
+TICK_EVERY_S: Final = 1.0
+
+# told(partition, position): everything below position has been emitted and may be committed.
+Told = Callable[[int, int], None]
+
+
+class Partition:
+    """One open partition. Batches are applied one after another; the outbox of the last one may still be on its way."""
+
+    def __init__(self, number: int, generation: int, state: State, outbox: Outbox, told: Told) -> None:
+        self.number = number
+        self.revoked = asyncio.Event()
+        self._generation = generation
+        self._state = state
+        self._outbox = outbox
+        self._told = told
+        self._draining: asyncio.Task[None] | None = None
+        self._ticked_at = 0.0
+        self._position = 0
+
+    async def catch_up(self, source: Log) -> None:
+        """Opening: make sure of the state, and bring it to where the log's outputs are acknowledged."""
+        committed = await source.committed(self.number)
+        meta = await self._sound(source)
+        if meta.position < committed:
+            await self._rebuild(source, meta, committed)
+        for position, messages in list(self._state.outbox()):
+            await self._send(position, messages)
+        self._position = self._state.meta.position
+        self._told(self.number, self._position)
+
+    async def _rebuild(self, source: Log, meta: Meta, committed: int) -> None:
+        """Fold what others have emitted already, without saying it again."""
+        log.info("rebuild_started", partition=self.number, position=meta.position, committed=committed)
+        for position, _ in list(self._state.outbox()):
+            self._state.clear_outbox(position)
+        self._state.set_meta(structs.replace(meta, quiet_until=committed))
+        async for records in source.read(self.number, meta.position, committed):
+            self._still_ours()
+            self._state.commit(fold(self._state, records, self.number, self._generation), ())
+            metrics.REBUILT.inc(len(records))
+            await asyncio.sleep(0)  # heartbeats, other partitions, and a revocation
+        log.info("rebuild_finished", partition=self.number, position=self._state.meta.position)
+
+    async def _sound(self, source: Log) -> Meta:
+        """The state's meta, after checking that it was folded from this log; a fresh one if it has to be."""
+        meta = self._state.meta
+        if meta.position == 0:
+            return meta
+        first, end = await source.bounds(self.number)
+        if end < meta.position:
+            raise StateNotOfThisLog(self.number, meta.position, f"the log ends at {end}")
+        if meta.fold_version != values.FOLD_VERSION or meta.generation != self._generation or first > meta.position:
+            log.warning("state_outdated", partition=self.number, position=meta.position, fold_version=meta.fold_version)
+            self._state.clear()
+            return Meta()
+        if first < meta.position:
+            async for records in source.read(self.number, meta.position - 1, meta.position):
+                before = records[0]
+                if (before.timestamp, record_crc(before)) != (meta.before_ms, meta.before_crc):
+                    raise StateNotOfThisLog(self.number, meta.position, "the record before it is another one")
+        return meta
+
+    async def apply(self, records: Sequence[LogRecord], source: Log) -> None:
+        """Fold one batch and write it; its outbox is sent while the next batch of another partition is folded.
+
+        The order is the design: (1) what the batch before has to say is acknowledged, (2) changes, position and outbox
+        are one atomic write, (3) the outbox is sent and acknowledged, (4) cleared, (5) the offset may be committed.
+        """
+        await self.drained()
+        self._still_ours()
+        await self._fill(records[0].offset, source)
+        self._emit(records)
+
+    def _emit(self, records: Sequence[LogRecord]) -> None:
+        started = time.perf_counter()
+        effects = fold(self._state, records, self.number, self._generation)
+        messages = encode(effects.outputs)
+        self._state.commit(effects, messages)
+        self._position = effects.meta.position
+        _measure(self.number, effects, len(records), time.perf_counter() - started)
+        self._draining = asyncio.create_task(self._send(effects.meta.position, messages))
+
+    async def _fill(self, first_offset: int, source: Log) -> None:
+        """Fold what the consumer has skipped, should it ever skip anything that the log still holds."""
+        if first_offset <= self.position:
+            return
+        log.warning("gap_read_from_the_log", partition=self.number, position=self.position, first_offset=first_offset)
+        async for records in source.read(self.number, self.position, first_offset):
+            self._still_ours()
+            self._emit(records)
+            await self.drained()
+
+    async def drained(self) -> None:
+        """Wait until the last batch's outbox is acknowledged. Raises Revoked when the partition is taken away."""
+        if self._draining is not None:
+            task, self._draining = self._draining, None
+            await asyncio.wait({task})
+            if task.cancelled():
+                raise Revoked
+            task.result()
+
+    async def _send(self, position: int, messages: Sequence[Message]) -> None:
+        with fatal_on_error():
+            await self._outbox.send(self.number, messages)
+            self._still_ours()
+            self._state.clear_outbox(position)
+            self._told(self.number, position)
+
+    def tick_is_due(self, now_ms: int) -> bool:
+        """Whether the next due time has come by our own clock; at most once a second."""
+        if time.monotonic() - self._ticked_at < TICK_EVERY_S:
+            return False
+        upcoming = next(self._state.scan(keys.DUE, keys.number(0), b"\xff" * 9, 1), None)
+        if upcoming is None or keys.split_due(upcoming[0])[0] > ceil_minute(now_ms):
+            return False
+        self._ticked_at = time.monotonic()
+        return True
+
+    @property
+    def position(self) -> int:
+        """Next offset to apply."""
+        return self._position
+
+    async def close(self) -> None:
+        """Stop what is under way and let go of the files. The outbox keeps what was not acknowledged."""
+        self.revoked.set()
+        task, self._draining = self._draining, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._state.close()
+
+    def _still_ours(self) -> None:
+        if self.revoked.is_set():
+            raise Revoked
+
+
+class Partitions:
+    """All partitions of one worker. `ensure` is idempotent: a batch may arrive before the signal of its assignment."""
+
+    def __init__(self, root: Path, generation: int, outbox: KafkaOutbox, source: Log, told: Told) -> None:
+        self._root = root
+        self._generation = generation
+        self._outbox = outbox
+        self._source = source
+        self._told = told
+        self._cache: Cache = block_cache()
+        self._opening: dict[int, asyncio.Task[Partition]] = {}
+
+    async def ensure(self, number: int) -> Partition:
+        """The open partition, opened now if need be. Raises Revoked when it is taken away meanwhile."""
+        task = self.begin(number)
+        if not task.done():
+            await asyncio.wait({task})
+        if task.cancelled():
+            raise Revoked
+        return task.result()
+
+    def begin(self, number: int) -> asyncio.Task[Partition]:
+        """Start to open a partition, if nobody has."""
+        task = self._opening.get(number)
+        if task is None:
+            task = self._opening[number] = asyncio.create_task(self._open(number))
+        return task
+
+    async def apply(self, number: int, records: Sequence[LogRecord]) -> None:
+        """Fold one batch of a partition. Raises Revoked when it is taken away meanwhile."""
+        partition = await self.ensure(number)
+        await partition.apply(records, self._source)
+
+    async def close(self, numbers: Iterable[int]) -> None:
+        """Let go of partitions: long work on them is cut short, their outboxes keep what was not acknowledged."""
+        for number in numbers:
+            task = self._opening.pop(number, None)
+            if task is None:
+                continue
+            if task.done() and not task.cancelled():
+                await task.result().close()
+            else:
+                task.cancel()
+                await asyncio.wait({task})
+            metrics.OPEN_PARTITIONS.set(len(self._opening))
+
+    async def close_all(self) -> None:
+        """Let go of everything."""
+        await self.close(list(self._opening))
+
+    def not_open(self) -> list[int]:
+        """Partitions that are still being opened."""
+        return [number for number, task in self._opening.items() if not task.done()]
+
+    async def tick(self, now_ms: int, highwater: Callable[[int], int | None]) -> None:
+        """Append a tick to each partition where something is due by our clock and everything before it is folded."""
+        for number, task in list(self._opening.items()):
+            if not task.done() or task.cancelled():
+                continue
+            partition = task.result()
+            end = highwater(number)
+            if end is None or partition.position < end or not partition.tick_is_due(now_ms):
+                continue
+            try:
+                await asyncio.wait_for(self._outbox.tick(number), timeout=2)
+                metrics.TICKS.inc()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("tick_refused", partition=number, error=type(error).__name__)
+
+    async def _open(self, number: int) -> Partition:
+        with fatal_on_error():
+            state = State(self._root / f"partition-{number:02d}", self._cache)
+            partition = Partition(number, self._generation, state, self._outbox, self._told)
+            try:
+                await partition.catch_up(self._source)
+            except BaseException:
+                await partition.close()
+                raise
+            metrics.OPEN_PARTITIONS.set(len(self._opening))
+            return partition
+
+
+def _measure(partition: int, effects: Effects, records: int, seconds: float) -> None:
+    metrics.RECORDS.inc(records)
+    metrics.BATCH_RECORDS.observe(records)
+    metrics.BATCH_SECONDS.observe(seconds)
+    metrics.POSITION.labels(partition).set(effects.meta.position)
+    metrics.STREAM_TIME.labels(partition).set(effects.meta.known_ms / 1000)
+    for out in effects.outputs:
+        if isinstance(out.message, Reject):
+            metrics.REJECTED.labels(out.message.reason).inc()
