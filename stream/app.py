@@ -22,10 +22,12 @@ from stream.batches import batch_app
 from stream.errors import EXIT_FATAL, LogMismatch
 from stream.health import HealthServer
 from stream.log import insist
-from stream.settings import StreamSettings, WorkerSettings
+from stream.settings import SinkSettings, StreamSettings, WorkerSettings
+from stream.sink import Sinking
 
 log = structlog.get_logger()
 WORKER_GROUP: Final = "pulse-worker"
+SINK_GROUP: Final = "pulse-sink"
 STOP_WITHIN_S: Final = 8.0  # then the process ends as it is: kill -9 loses nothing either
 
 
@@ -49,6 +51,16 @@ def run_worker(settings: WorkerSettings) -> None:
         return app, Scoring(app, settings)
 
     uvloop.run(_run(settings, settings.worker_metrics_port, make))
+
+
+def run_sink(settings: SinkSettings) -> None:
+    """Write what the worker says to ClickHouse. Raises LogMismatch as `run_worker` does."""
+
+    def make() -> tuple[faust.App, Driver]:
+        app = batch_app(SINK_GROUP, settings, settings.sink_id, settings.sink_rows)
+        return app, Sinking(app, settings)
+
+    uvloop.run(_run(settings, settings.sink_metrics_port, make))
 
 
 async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[faust.App, Driver]]) -> None:

@@ -178,7 +178,7 @@ def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_re
         consumer_group_instance_id=instance_id,
         consumer_max_fetch_size=4 << 20,
         broker_max_poll_records=max_poll_records,
-        broker_commit_interval=0.25,
+        broker_commit_interval=0.5,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 4,
         broker_request_timeout=max(90.0, session_s + 30),

@@ -1,0 +1,108 @@
+"""The sink: agents that turn the output topics into rows of ClickHouse. A consumer group of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+
+from schemas import topics
+from schemas.rejects import Reject
+from stream.batches import RawSchema, RecordBatch, gate_of, partitions_of
+from stream.domain import ids
+from stream.errors import fatal_on_error
+from stream.outbox import KafkaOutbox
+from stream.rows import ROWS_OF
+from stream.settings import SinkSettings
+from stream.store import ClickHouseStore
+from stream.writer import Source, Writer
+
+log = structlog.get_logger()
+
+
+class Sinking:
+    """Everything of one sink: its agents, its writer, its connection."""
+
+    def __init__(self, app: faust.App, settings: SinkSettings) -> None:
+        gate = gate_of(app)
+        self._generation = settings.generation
+        self._store = ClickHouseStore(settings.clickhouse)
+        self._outbox = KafkaOutbox(settings.kafka)
+        self._writer = Writer(
+            self._store,
+            self._outbox,
+            gate.emitted,
+            interval_s=settings.sink_interval.total_seconds(),
+            max_rows=settings.sink_rows,
+            generation=settings.generation,
+        )
+        self._joined = False
+        self._gate = gate
+        for topic in ROWS_OF:
+            channel = app.topic(topic, schema=RawSchema(), allow_empty=True)
+            app.agent(channel, name=f"sink-{topic}")(self.store)
+        app.on_partitions_assigned.connect(self._assigned)
+        app.on_partitions_revoked.connect(self._revoked)
+        app.task(self._write)
+
+    async def store(self, batches: Any) -> None:
+        """The agent of every topic. Nothing escapes its body: see `fatal_on_error`."""
+        async for batch in batches:
+            with fatal_on_error():
+                self._add(batch)
+                await self._writer.added()
+
+    def _add(self, batch: RecordBatch) -> None:
+        """Rows of a batch go into the buffer; a record that has none goes to the rejects, and the rest goes on."""
+        buffer, rows_of = self._writer.buffer, ROWS_OF[batch.topic]
+        for record in batch.records:
+            source = Source(batch.topic, batch.partition, record.offset, record.timestamp, record.key)
+            try:
+                found = list(rows_of(record.key, record.value, record.offset, self._generation))
+            except (msgspec.DecodeError, ValueError):
+                log.error("record_undecodable", topic=batch.topic, partition=batch.partition, offset=record.offset)
+                if batch.topic != topics.REJECTS:
+                    buffer.rejects.append((source, self._reject(source, record.value)))
+                continue
+            for table, row in found:
+                buffer.rows[table].append(row)
+                buffer.sources[table].append(source)
+        buffer.positions[batch.topic, batch.partition] = batch.offset + 1
+
+    def _reject(self, source: Source, value: bytes | None) -> Reject:
+        return Reject(
+            id=ids.uuid5(self._generation, source.topic, source.partition, source.offset, "undecodable"),
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            at_ms=source.at_ms,
+            reason="undecodable",
+            detail=f"not a record of {source.topic}",
+            key=None if source.key is None else source.key.decode(errors="replace"),
+            record=None if source.topic == topics.PEOPLE else value,
+        )
+
+    async def _write(self) -> None:
+        with fatal_on_error():
+            await self._writer.run()
+
+    async def _assigned(self, *args: Any, **_: Any) -> None:
+        log.info("partitions_assigned", count=len(args[1]))
+        self._joined = True
+
+    async def _revoked(self, *args: Any, **_: Any) -> None:
+        for topic in ROWS_OF:
+            for partition in partitions_of(args[1], topic):
+                self._gate.forget(topic, partition)
+
+    def ready(self) -> str | None:
+        """None while rows go in."""
+        return self._writer.trouble if self._joined else "not a member of the consumer group yet"
+
+    async def close(self) -> None:
+        """After the app has stopped. Rows not yet written are not committed either: the next sink reads them again."""
+        await self._outbox.close()
+        await asyncio.to_thread(self._store.close)

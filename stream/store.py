@@ -1,0 +1,101 @@
+"""ClickHouse as the sink sees it: insert rows of a table, and tell a bad row from a bad moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+from clickhouse_connect.driver.insert import InsertContext
+from pydantic import SecretStr
+
+from stream.rows import TABLES, Row
+
+# Codes of ClickHouse that say nothing about the rows: overload, outage, a table that is not migrated yet, no rights.
+NOT_THE_ROWS: Final[frozenset[int]] = frozenset(
+    {
+        *(16, 47, 60, 81),  # no such column, identifier, table, database
+        *(159, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 473, 999),  # time, memory, disk, network
+        *(192, 193, 194, 497, 516),  # user, password, rights
+    }
+)
+
+
+class Refused(Exception):
+    """The store refuses these rows and would refuse them again. `code` is ClickHouse's, 0 for the client's own."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"rows refused with code {code}")
+        self.code = code
+
+
+class Unreachable(Exception):
+    """Not now: an outage or overload. The same rows may go in later. `why` names no value of a row."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Store(Protocol):
+    """Where rows go. Writing a row twice is harmless: rows are versioned."""
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Insert all of the rows or none. Raises Refused or Unreachable."""
+        ...
+
+
+class ClickHouseStore:
+    """Blocking; one thread at a time. The connection is made when it is first needed, and again after an outage."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self._url = url
+        self._client: Client | None = None
+        self._contexts: dict[str, InsertContext] = {}
+        self._lock = threading.Lock()
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """See `Store`."""
+        with self._lock:
+            try:
+                client = self._connected()
+                context = self._contexts.get(table)
+                if context is None:
+                    context = client.create_insert_context(table, list(TABLES[table]))
+                    self._contexts[table] = context
+                context.data = rows
+                client.insert(context=context)
+            except (ClickHouseError, OSError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                # From None: both the server's and the client's errors quote the row.
+                self._contexts.pop(table, None)
+                raise self._judged(error) from None
+
+    def _judged(self, error: Exception) -> Refused | Unreachable:
+        """Whose fault it is: the rows', or the moment's."""
+        code = getattr(error, "code", None)
+        if isinstance(error, ClickHouseError) and isinstance(code, int):
+            return Unreachable(f"code {code}") if code in NOT_THE_ROWS else Refused(code)
+        if isinstance(error, (DataError, TypeError, ValueError, AttributeError, OverflowError)):
+            return Refused(0)  # the client could not serialise a row
+        self._forget()
+        return Unreachable(type(error).__name__)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._forget()
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = clickhouse_connect.get_client(
+                dsn=self._url.get_secret_value(), connect_timeout=5, send_receive_timeout=60, query_retries=0
+            )
+        return self._client
+
+    def _forget(self) -> None:
+        client, self._client = self._client, None
+        self._contexts.clear()
+        if client is not None:
+            client.close()

@@ -1,0 +1,153 @@
+"""The sink's buffer and its one writer: rows of many topics, a flush at most every 200 ms, insert before commit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import msgspec
+import structlog
+
+from schemas import topics
+from schemas.rejects import Reject
+from stream import metrics
+from stream.domain import ids
+from stream.outbox import Outbox, backoff
+from stream.rows import TABLES, Row
+from stream.state import Message
+from stream.store import Refused, Store, Unreachable
+
+log = structlog.get_logger()
+# told(topic, partition, position): everything below position is stored and may be committed.
+Told = Callable[[str, int, int], None]
+BUFFERS_FULL: Final = 4  # that many times the rows of a flush wait at most; then the agents wait
+
+
+class Source(NamedTuple):
+    """Where a row comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+    at_ms: int
+    key: bytes | None
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Rows by table with their sources, and how far each partition has been read."""
+
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    sources: dict[str, list[Source]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    rejects: list[tuple[Source, Reject]] = field(default_factory=list)
+
+    def largest(self) -> int:
+        """Rows of the fullest table."""
+        return max(map(len, self.rows.values()))
+
+
+class Writer:
+    """See the module. `run` is its only task; agents call `add` and go on."""
+
+    def __init__(
+        self, store: Store, outbox: Outbox, told: Told, *, interval_s: float, max_rows: int, generation: int
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._told = told
+        self._interval_s = interval_s
+        self._max_rows = max_rows
+        self._generation = generation
+        self._buffer = Buffer()
+        self._filled = asyncio.Event()
+        self._flushed = asyncio.Condition()
+        self.trouble: str | None = None
+
+    @property
+    def buffer(self) -> Buffer:
+        """What the next flush will write; filled by the agents between two awaits."""
+        return self._buffer
+
+    async def added(self) -> None:
+        """Rows or positions were added. Waits while the buffer is over its bound: the topics are the longer queue."""
+        self._filled.set()
+        async with self._flushed:
+            await self._flushed.wait_for(lambda: self._buffer.largest() < BUFFERS_FULL * self._max_rows)
+
+    async def run(self) -> None:
+        """Flush for ever: at once when there was a pause, at most every interval under load, sooner when full."""
+        last = 0.0
+        while True:
+            await self._filled.wait()
+            wait_s = last + self._interval_s - time.monotonic()
+            if wait_s > 0 and self._buffer.largest() < self._max_rows:
+                await asyncio.sleep(min(wait_s, 0.02))
+                continue
+            last = time.monotonic()
+            self._filled.clear()
+            taken, self._buffer = self._buffer, Buffer()
+            await self._flush(taken)
+            async with self._flushed:
+                self._flushed.notify_all()
+
+    async def _flush(self, taken: Buffer) -> None:
+        """Insert, send rejects, then allow the commit. A crash in between repeats it, and rows are versioned."""
+        with metrics.SINK_FLUSH_SECONDS.time():
+            for table, rows in taken.rows.items():  # `positions` comes last: what it says is true by then
+                if rows:
+                    await self._insert(table, rows, taken.sources[table], taken.rejects)
+        for source, reject in taken.rejects:
+            message = Message(topics.REJECTS, source.key, msgspec.json.encode(reject))
+            await self._outbox.send(source.partition, [message])
+        for (topic, partition), position in taken.positions.items():
+            self._told(topic, partition, position)
+
+    async def _insert(
+        self, table: str, rows: Sequence[Row], sources: Sequence[Source], rejects: list[tuple[Source, Reject]]
+    ) -> None:
+        """Insert rows; what the store refuses for good is halved until the bad row stands alone."""
+        try:
+            await self._until_answered(table, rows)
+        except Refused as refused:
+            if len(rows) > 1:
+                half = len(rows) // 2
+                await self._insert(table, rows[:half], sources[:half], rejects)
+                await self._insert(table, rows[half:], sources[half:], rejects)
+                return
+            metrics.SINK_REJECTED.labels(table).inc()
+            log.error("row_refused", table=table, code=refused.code, topic=sources[0].topic, offset=sources[0].offset)
+            if table != "rejects":  # a reject that cannot be stored stays in its topic, and is not rejected again
+                rejects.append((sources[0], self._reject(table, rows[0], sources[0], refused)))
+        else:
+            metrics.SINK_ROWS.labels(table).inc(len(rows))
+
+    async def _until_answered(self, table: str, rows: Sequence[Row]) -> None:
+        for wait_s in backoff():
+            try:
+                await asyncio.to_thread(self._store.insert, table, rows)
+            except Unreachable as error:
+                self.trouble = f"ClickHouse: {error.why}"
+                metrics.SINK_RETRIES.inc()
+                log.warning("insert_refused", table=table, rows=len(rows), why=error.why, wait_s=wait_s)
+                await asyncio.sleep(wait_s)
+            else:
+                self.trouble = None
+                return
+
+    def _reject(self, table: str, row: Row, source: Source, refused: Refused) -> Reject:
+        personal = table == "people"
+        return Reject(
+            id=ids.uuid5(self._generation, source.topic, source.partition, source.offset, table, repr(row[:2])),
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            at_ms=source.at_ms,
+            reason="row_refused",
+            detail=f"ClickHouse refused a row of {table} with code {refused.code}",
+            key=None if source.key is None else source.key.decode(errors="replace"),
+            record=None if personal else msgspec.json.encode(dict(zip(TABLES[table], row, strict=True))),
+        )
