@@ -1,0 +1,226 @@
+"""Stand-ins for the outside of the fold: its state as a dict, a log built in memory, a runner that folds it in cuts."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from schemas import topics
+from schemas.changes import AnswerChange, Correction, PaneChange, TeamChanges
+from schemas.followups import FollowupEvent
+from schemas.rejects import Reject
+from schemas.scores import TeamScores
+from stream.domain import keys, values
+from stream.domain.fold import fold
+from stream.domain.values import Meta
+from stream.domain.work import Effects, Out
+from stream.state import Message
+
+MINUTE: Final = 60_000
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+START_MS: Final = 1_790_000_040_000  # 2026-09-21 13:34 UTC, a whole minute
+
+PARTITION: Final = 3
+TEAMS: Final = tuple(
+    name for name in (f"team-{i}" for i in range(100)) if topics.partition_of(name.encode()) == PARTITION
+)
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class FakeState:
+    """What `stream.state.State` promises, over a dict and its sorted keys."""
+
+    def __init__(self) -> None:
+        self.data: dict[bytes, bytes] = {}
+        self._order: list[bytes] = []
+
+    def get_many(self, wanted: Sequence[bytes]) -> list[bytes | None]:
+        return [self.data.get(key) for key in wanted]
+
+    def scan(self, prefix: bytes, start: bytes, stop: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        lo, hi = (bisect.bisect_left(self._order, prefix + edge) for edge in (start, stop))
+        for key in self._order[lo : min(hi, lo + limit)]:
+            yield key, self.data[key]
+
+    def scan_back(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        found = [key for key in self._order if key.startswith(prefix)]
+        for key in found[::-1][:limit]:
+            yield key, self.data[key]
+
+    @property
+    def meta(self) -> Meta:
+        raw = self.data.get(keys.META)
+        return Meta() if raw is None else values.META.unpack(raw)
+
+    def commit(self, effects: Effects, messages: Sequence[Message]) -> None:
+        for key, value in effects.changes.items():
+            if value is None:
+                self.data.pop(key, None)
+            else:
+                self.data[key] = value
+        if messages:
+            self.data[keys.OUTBOX + keys.number(effects.meta.position)] = msgspec.msgpack.encode(messages)
+        self._order = sorted(self.data)
+
+    def set_meta(self, meta: Meta) -> None:
+        self.data[keys.META] = values.META.pack(meta)
+        self._order = sorted(self.data)
+
+    def outbox(self) -> Iterator[tuple[int, list[Message]]]:
+        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, 1 << 40):
+            yield int.from_bytes(key[1:], "big"), msgspec.msgpack.decode(raw, type=list[Message])
+
+    def clear_outbox(self, position: int) -> None:
+        self.data.pop(keys.OUTBOX + keys.number(position), None)
+        self._order = sorted(self.data)
+
+    def close(self) -> None:
+        """A dict has no files."""
+
+    def clear(self) -> None:
+        self.data.clear()
+        self._order = []
+
+    def copy(self) -> FakeState:
+        """The same keys, to be changed apart."""
+        other = FakeState()
+        other.data, other._order = dict(self.data), list(self._order)
+        return other
+
+
+@dataclass(frozen=True)
+class Record:
+    """A `stream.domain.view.LogRecord`."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def response_id(number: int) -> str:
+    """The same UUID for the same number."""
+    return str(uuid.UUID(int=number + (7 << 76)))
+
+
+def content_hash(fields: dict[str, Any]) -> str:
+    """As the door makes it: of what the client sent, whatever the order."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def answer_value(number: int, score: int, **fields: Any) -> bytes:
+    """An `answer` record's value. `content` is made of the other fields unless it is given."""
+    body = {"response_id": response_id(number), "score": score, **fields}
+    return json.dumps({"type": "answer", "content": content_hash(body), **body}).encode()
+
+
+TICK: Final = b'{"type":"tick"}'
+
+
+class LogBuilder:
+    """A log of one partition, record by record. `now_ms` is the append time of the next record."""
+
+    def __init__(self, now_ms: int = START_MS, first_offset: int = 0) -> None:
+        self.now_ms = now_ms
+        self.next_offset = first_offset
+        self.records: list[Record] = []
+
+    def append(
+        self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = (), skip: int = 0
+    ) -> Record:
+        """Any record. `skip` offsets are left out before it, as a transaction marker leaves them out."""
+        record = Record(self.next_offset + skip, self.now_ms, key, value, headers)
+        self.records.append(record)
+        self.next_offset = record.offset + 1
+        return record
+
+    def answer(self, number: int, score: int, team: str = TEAMS[0], **fields: Any) -> Record:
+        """One answer, appended now."""
+        return self.append(team.encode(), answer_value(number, score, **fields))
+
+    def tick(self, after_ms: int = 0) -> Record:
+        """Time passes."""
+        self.now_ms += after_ms
+        return self.append(None, TICK)
+
+
+@dataclass
+class Run:
+    """A state and everything that was said while it came about."""
+
+    state: FakeState = field(default_factory=FakeState)
+    outputs: list[Out] = field(default_factory=list)
+
+    def fold(self, records: Sequence[Record]) -> Effects:
+        """One batch."""
+        effects = fold(self.state, records, PARTITION)
+        self.state.commit(effects, ())
+        self.outputs.extend(effects.outputs)
+        return effects
+
+    def messages(self, kind: type[S]) -> list[S]:
+        """All messages of one type, in order."""
+        return [out.message for out in self.outputs if isinstance(out.message, kind)]
+
+    @property
+    def events(self) -> list[FollowupEvent]:
+        return self.messages(FollowupEvent)
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return self.messages(Reject)
+
+    @property
+    def corrections(self) -> list[tuple[str, Correction]]:
+        """(team, correction)."""
+        return [(change.team, item) for change in self.messages(TeamChanges) for item in change.corrections]
+
+    @property
+    def answers(self) -> list[tuple[str, AnswerChange]]:
+        """(team, answer as it stood)."""
+        return [(change.team, item) for change in self.messages(TeamChanges) for item in change.answers]
+
+    @property
+    def scores(self) -> dict[str, TeamScores]:
+        """The last published scores of each team."""
+        return {scores.team: scores for scores in self.messages(TeamScores)}
+
+    @property
+    def panes(self) -> dict[tuple[str, int], PaneChange]:
+        """The pane of greatest version of each (team, minute)."""
+        newest: dict[tuple[str, int], PaneChange] = {}
+        for change in self.messages(TeamChanges):
+            for pane in change.panes:
+                at = change.team, pane.minute
+                if at not in newest or newest[at].version <= pane.version:
+                    newest[at] = pane
+        return newest
+
+
+def play(log: Sequence[Record], cuts: Sequence[int] = ()) -> Run:
+    """Fold a log in batches that end before the indexes in `cuts`."""
+    run = Run()
+    edges = [0, *sorted(cuts), len(log)]
+    for lo, hi in itertools.pairwise(edges):
+        if lo < hi:
+            run.fold(log[lo:hi])
+    return run
+
+
+def one_by_one(log: Sequence[Record]) -> Iterator[tuple[Run, Record]]:
+    """Fold a log one record a batch; gives the run so far after each."""
+    run = Run()
+    for record in log:
+        run.fold([record])
+        yield run, record

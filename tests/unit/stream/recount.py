@@ -1,0 +1,173 @@
+"""A naive recount of the log: reads everything from the start, keeps no sums, shares no code with the fold.
+
+It is written from the contract alone, in the plainest way, and is what the fold is measured against.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from aiokafka.partitioner import murmur2
+
+Counts = tuple[int, int, int]  # detractors, passives, promoters
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+class LogRecord(Protocol):
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One answer as the log's records leave it. `calls`: a detractor that somebody must follow up."""
+
+    team: str
+    response_id: str
+    event_ms: int
+    first_offset: int
+    history: bool
+    revision: int
+    content: str
+    score: int
+    respondent: str | None
+    test: bool
+    calls: bool
+
+    @property
+    def counted(self) -> bool:
+        return not self.test
+
+    @property
+    def detractor(self) -> bool:
+        return self.counted and self.score <= 6
+
+
+@dataclass
+class Recount:
+    """What the records so far come to. `rejected`: offset to reason; `unchanged`: offsets that had no effect."""
+
+    partition: int
+    stream_ms: int = 0
+    answers: dict[tuple[str, str], Counted] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
+    unchanged: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, log: Iterable[LogRecord], partition: int) -> Recount:
+        self = cls(partition)
+        for record in log:
+            self.read(record)
+        return self
+
+    def read(self, record: LogRecord) -> None:
+        appended = dict(record.headers).get("pulse-appended-ms")
+        at_ms = int(appended) if appended is not None else record.timestamp
+        self.stream_ms = max(self.stream_ms, at_ms)
+        reason = self._apply(record, at_ms)
+        if reason is not None:
+            self.rejected[record.offset] = reason
+
+    def _apply(self, record: LogRecord, at_ms: int) -> str | None:
+        if record.value is None:
+            return "no_value"
+        try:
+            fields: dict[str, Any] = json.loads(record.value)
+        except ValueError:
+            return "undecodable"
+        if fields["type"] == "tick":
+            return None
+        if record.key is None:
+            return "no_key"
+        if (murmur2(record.key) & 0x7FFFFFFF) % 16 != self.partition:
+            return "wrong_partition"
+        return self._answer(record, record.key.decode(), fields, at_ms)
+
+    def _answer(self, record: LogRecord, team: str, fields: dict[str, Any], at_ms: int) -> str | None:
+        name = team, fields["response_id"]
+        old = self.answers.get(name)
+        revision = fields.get("revision", 0)
+        answered = fields.get("answered_ms")
+        if old is None:
+            if revision > 0 and answered is None:
+                return "unknown_original"
+            event_ms = at_ms if answered is None else min(answered, at_ms)
+            first_offset = record.offset
+            history = at_ms - event_ms > 400 * DAY_MS
+        else:
+            if revision < old.revision or (revision == old.revision and fields["content"] == old.content):
+                self.unchanged.add(record.offset)
+                return None
+            event_ms, first_offset, history = old.event_ms, old.first_offset, old.history
+        new = Counted(
+            team=team,
+            response_id=fields["response_id"],
+            event_ms=event_ms,
+            first_offset=first_offset,
+            history=history,
+            revision=revision,
+            content=fields["content"],
+            score=fields["score"],
+            respondent=fields.get("respondent"),
+            test=fields.get("test", False),
+            calls=False,
+        )
+        in_time = not history and at_ms - event_ms <= 7 * DAY_MS
+        self.answers[name] = replace(new, calls=new.detractor and (in_time or (old is not None and old.calls)))
+        return None
+
+    # -- counts ---------------------------------------------------------------------------------------------------
+
+    def all_of(self, team: str, after_ms: int | None, until_ms: int) -> list[Counted]:
+        """Policy `all`: counted answers with after_ms < event time <= until_ms."""
+        return [answer for answer in self._of(team) if _within(answer, after_ms, until_ms)]
+
+    def latest_of(self, team: str, after_ms: int | None, until_ms: int, known_until_ms: int) -> list[Counted]:
+        """Policy `latest`: each respondent's newest counted answer up to `known_until_ms`, if in the window."""
+        newest: dict[str, Counted] = {}
+        for answer in self._of(team):
+            if answer.event_ms > known_until_ms:
+                continue
+            who = answer.response_id if answer.respondent is None else "respondent " + answer.respondent
+            held = newest.get(who)
+            if held is None or (held.event_ms, held.first_offset) < (answer.event_ms, answer.first_offset):
+                newest[who] = answer
+        return [answer for answer in newest.values() if _within(answer, after_ms, until_ms)]
+
+    def counts(self, team: str, policy: str, t: int, minutes: int | None, *, as_live: bool = True) -> Counts:
+        """(D, N, P) of the window (t - minutes, t]. `as_live`: a respondent's newest of all, even one after `t`."""
+        until_ms = t * 60_000
+        after_ms = None if minutes is None else until_ms - minutes * 60_000
+        if policy == "all":
+            chosen = self.all_of(team, after_ms, until_ms)
+        else:
+            chosen = self.latest_of(team, after_ms, until_ms, 1 << 62 if as_live else until_ms)
+        return tally(answer.score for answer in chosen)
+
+    def _of(self, team: str) -> list[Counted]:
+        return [answer for answer in self.answers.values() if answer.team == team and answer.counted]
+
+
+def _within(answer: Counted, after_ms: int | None, until_ms: int) -> bool:
+    return not answer.history and answer.event_ms <= until_ms and (after_ms is None or answer.event_ms > after_ms)
+
+
+def tally(scores: Iterable[int]) -> Counts:
+    """(D, N, P) of scores."""
+    listed = list(scores)
+    return (
+        sum(1 for score in listed if score in (0, 1, 2, 3, 4, 5, 6)),
+        sum(1 for score in listed if score in (7, 8)),
+        sum(1 for score in listed if score in (9, 10)),
+    )
