@@ -12,15 +12,20 @@ import msgspec
 
 from schemas.feedback import Score
 
-# Python's `$` also matches before a trailing newline, JSON Schema's does not: `(?!\n)` makes both say the same.
-TEAM_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}(?!\n)$"
-UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?!\n)$"
-EMAIL_PATTERN = r"^[^@\s]+@[^@\s]+(?!\n)$"
+TEAM_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+EMAIL_PATTERN = r"^[^@\s]+@[^@\s]+$"
 SAFE_INTEGER = 2**53 - 1  # the largest whole number that every JSON reader holds exactly
+
+
+def whole(pattern: str) -> str:
+    """`pattern`, which ends in `$`, for Python's `re`: there, `$` also matches before a trailing newline."""
+    return pattern.removesuffix("$") + r"(?!\n)$"
+
 
 Short = Annotated[str, msgspec.Meta(max_length=200)]
 Time = Annotated[str, msgspec.Meta(max_length=40, extra_json_schema={"format": "date-time"})]
-ResponseId = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN, extra_json_schema={"format": "uuid"})]
+ResponseId = Annotated[str, msgspec.Meta(pattern=whole(UUID_PATTERN), extra_json_schema={"format": "uuid"})]
 FieldName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Whole = Annotated[int, msgspec.Meta(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 
@@ -30,7 +35,7 @@ class RespondentIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     name: Short | None = None
-    email: Annotated[str, msgspec.Meta(max_length=254, pattern=EMAIL_PATTERN)] | None = None
+    email: Annotated[str, msgspec.Meta(max_length=254, pattern=whole(EMAIL_PATTERN))] | None = None
     phone: Annotated[str, msgspec.Meta(max_length=40)] | None = None
     medium: Annotated[str, msgspec.Meta(max_length=40)] | None = None
     callback_at: Time | None = None
@@ -40,7 +45,7 @@ class RespondentIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
 class ResponseIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """One answer as a client posts it. `score` is a whole number 0..10, never a string or a fraction."""
 
-    team: Annotated[str, msgspec.Meta(pattern=TEAM_PATTERN)]
+    team: Annotated[str, msgspec.Meta(pattern=whole(TEAM_PATTERN))]
     score: Score
     response_id: ResponseId | None = None
     survey: Short | None = None
