@@ -8,7 +8,9 @@ import sys
 import structlog
 
 # These log a line a record or a line a retry; what matters of it we log ourselves.
-_CHATTY = ("aiokafka", "asyncio", "faust", "mode", "clickhouse_connect", "urllib3", "uvicorn.access")
+_CHATTY = ("aiokafka", "asyncio", "faust", "mode", "uvicorn.access")
+# These quote the rows or addresses they failed with; we log the failure itself.
+_SILENT = ("clickhouse_connect", "urllib3")
 
 
 def configure(service: str, log_format: str) -> None:
@@ -42,4 +44,6 @@ def configure(service: str, log_format: str) -> None:
     root.setLevel(logging.INFO)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     structlog.contextvars.bind_contextvars(service=service)
