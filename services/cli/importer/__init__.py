@@ -1,0 +1,1 @@
+"""`pulse import`: a CSV export becomes answers. Parsing (values in, values out) apart from sending."""

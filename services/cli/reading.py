@@ -1,0 +1,212 @@
+"""The commands that read: `score`, `teams`, `followups`, `tail`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from services.cli import output
+from services.cli.client import Client
+from services.cli.codes import Exit, Fail
+from services.cli.instance import Door, find
+
+_PAGE: Final = 200  # most items of one page
+_RECONNECT_S: Final = 2.0
+Params = Mapping[str, str | None]
+
+
+def _given(params: Params) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _get(door: Door, path: str, params: Params) -> Any:
+    async def get() -> Any:
+        async with Client(door) as client:
+            return await client.get(path, _given(params))
+
+    return asyncio.run(get())
+
+
+def _pages(door: Door, path: str, params: Params, limit: int | None) -> dict[str, Any]:
+    """The first page with the items of all pages, up to `limit`; `next_cursor` tells whether there are more."""
+
+    async def get() -> dict[str, Any]:
+        async with Client(door) as client:
+            first: dict[str, Any] | None = None
+            asked = _given(params)
+            while True:
+                wanted = _PAGE if limit is None else limit - (0 if first is None else len(first["items"]))
+                page = await client.get(path, asked | {"limit": str(min(_PAGE, wanted))})
+                if first is None:
+                    first = page
+                else:
+                    first["items"] += page["items"]
+                    first["next_cursor"] = page["next_cursor"]
+                if page["next_cursor"] is None or (limit is not None and len(first["items"]) >= limit):
+                    return first
+                asked["cursor"] = page["next_cursor"]
+
+    return asyncio.run(get())
+
+
+def score(
+    team: str | None, params: Params, data: Path | None, url: str | None, key: str | None, *, as_json: bool
+) -> None:
+    """Print one score."""
+    door = find("query", "read", data, url, key)
+    found = _get(door, f"/v1/teams/{team}/score" if team else "/v1/score", params)
+    if as_json:
+        output.print_json(found)
+        return
+    lines = [
+        f"{found['team'] or 'all teams'}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}"
+    ]
+    if found["n"] == 0:
+        lines.append("no answers in this window")
+    else:
+        share = found["shares"]
+        lines += [
+            f"NPS {_nps(found)}   margin {_margin(found)}   n {found['n']:,}" + _hint(found),
+            f"promoters {found['promoters']:,} ({share['promoters']} %)   passives {found['passives']:,} "
+            f"({share['passives']} %)   detractors {found['detractors']:,} ({share['detractors']} %)",
+        ]
+    excluded = ", ".join(f"{reason} {count:,}" for reason, count in sorted(found["excluded"].items()) if count)
+    if excluded:
+        lines.append(f"not counted: {excluded}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def teams(params: Params, data: Path | None, url: str | None, key: str | None, *, as_json: bool) -> None:
+    """Print all teams."""
+    found = _pages(find("query", "read", data, url, key), "/v1/teams", params, None)
+    if as_json:
+        output.print_json(found)
+        return
+    if not found["items"]:
+        output.note("no team has an answer yet; post one, or `pulse import` some")
+        return
+    output.print_table(
+        ("team", "NPS", "margin", "n", "open", "overdue", "next due"),
+        [
+            (
+                item["team"],
+                _nps(item["score"]),
+                _margin(item["score"]),
+                f"{item['score']['n']:,}",
+                f"{item['open_followups']:,}",
+                f"{item['overdue_followups']:,}",
+                _minute(item["next_due_at"]),
+            )
+            for item in found["items"]
+        ],
+        right=("NPS", "margin", "n", "open", "overdue"),
+    )
+
+
+def followups(
+    params: Params, limit: int, data: Path | None, url: str | None, key: str | None, *, as_json: bool
+) -> None:
+    """Print follow-up cases."""
+    found = _pages(find("query", "read", data, url, key), "/v1/followups", params, limit)
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_table(
+        ("raised", "team", "score", "state", "due", "owner", "comment", "case"),
+        [
+            (
+                _minute(item["raised_at"]),
+                item["team"],
+                str(item["score"]),
+                item["state"] + (" late" if any(item["overdue"].values()) else ""),
+                _minute(item["due_at"]),
+                item["owner"] or "",
+                printable(item["comment"] or "", 40),
+                item["case_id"],
+            )
+            for item in found["items"]
+        ],
+        right=("score",),
+    )
+    if found["next_cursor"] is not None:
+        output.note(f"there are more; --limit {2 * limit} shows them")
+
+
+def tail(
+    params: Params, count: int | None, data: Path | None, url: str | None, key: str | None, *, as_json: bool
+) -> None:
+    """Print live events until `count` have come or Ctrl-C. A broken stream is taken up where it was."""
+    door = find("query", "read", data, url, key)
+
+    async def follow() -> None:
+        left, last_id, connected = count, None, False
+        while True:
+            try:
+                async with Client(door) as client:
+                    async for event in client.events("/v1/live", _given(params), last_id):
+                        connected = True
+                        last_id = event.id or last_id
+                        if event.name == "status":
+                            continue
+                        if as_json:
+                            output.print_json({"event": event.name, "data": event.data})
+                        else:
+                            sys.stdout.write(live_line(event.name, event.data) + "\n")
+                            sys.stdout.flush()
+                        left = None if left is None else left - 1
+                        if left == 0:
+                            return
+            except Fail as fail:
+                if not connected or fail.code not in (Exit.UNREACHABLE, Exit.NOT_READY):
+                    raise
+            await asyncio.sleep(_RECONNECT_S)
+
+    asyncio.run(follow())
+
+
+def live_line(name: str, data: Mapping[str, Any]) -> str:
+    """One live event as one line."""
+    if name == "score":
+        windows = "   ".join(
+            f"{window['window']} {_nps(window['all'])} (n {window['all']['n']:,})" for window in data["windows"]
+        )
+        return f"{_minute(data['as_of'])}  score       {data['team']}  {windows}"
+    if name == "followup":
+        kind = data["kind"].removeprefix("followup.")
+        return f"{_minute(data['at'])}  {kind:<11} {data['team']}  score {data['score']}, case {data['case_id']}"
+    if name == "correction":
+        moved = "   ".join(
+            f"{move['window']} {_nps(move['before'])} → {_nps(move['after'])}"
+            for move in data["windows"]
+            if move["policy"] == "all"
+        )
+        return f"{_minute(data['known_at'])}  correction  {data['team']}  {data['cause']}  {moved}"
+    return f"{name}  {printable(str(data), 120)}"
+
+
+def printable(text: str, width: int) -> str:
+    """Text of a stranger for a terminal: one line, no control characters, cut to `width`."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _nps(numbers: Mapping[str, Any]) -> str:
+    """The score as people read it; a dash for no answers."""
+    return "–" if numbers["display"] is None else str(numbers["display"])
+
+
+def _margin(numbers: Mapping[str, Any]) -> str:
+    margin = numbers["margin"]
+    return "" if margin is None else f"{margin['low']:.0f} … {margin['high']:.0f}"
+
+
+def _hint(numbers: Mapping[str, Any]) -> str:
+    return "   (too few answers to trust)" if numbers["state"] == "too_few" else ""
+
+
+def _minute(at: str | None) -> str:
+    """A time to the minute, UTC; empty for none."""
+    return "" if at is None else at[:16].replace("T", " ")
