@@ -28,6 +28,7 @@ from stream.sink import Sinking
 log = structlog.get_logger()
 WORKER_GROUP: Final = "pulse-worker"
 SINK_GROUP: Final = "pulse-sink"
+SINK_POLL_RECORDS: Final = 500  # a record of team-changes.v1 may hold thousands of rows
 STOP_WITHIN_S: Final = 8.0  # then the process ends as it is: kill -9 loses nothing either
 
 
@@ -57,7 +58,7 @@ def run_sink(settings: SinkSettings) -> None:
     """Write what the worker says to ClickHouse. Raises LogMismatch as `run_worker` does."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(SINK_GROUP, settings, settings.sink_id, settings.sink_rows)
+        app = batch_app(SINK_GROUP, settings, settings.sink_id, SINK_POLL_RECORDS)
         return app, Sinking(app, settings)
 
     uvloop.run(_run(settings, settings.sink_metrics_port, make))

@@ -98,8 +98,10 @@ class Writer:
         """Insert, send rejects, then allow the commit. A crash in between repeats it, and rows are versioned."""
         with metrics.SINK_FLUSH_SECONDS.time():
             for table, rows in taken.rows.items():  # `positions` comes last: what it says is true by then
-                if rows:
-                    await self._insert(table, rows, taken.sources[table], taken.rejects)
+                sources = taken.sources[table]
+                for start in range(0, len(rows), self._max_rows):
+                    stop = start + self._max_rows
+                    await self._insert(table, rows[start:stop], sources[start:stop], taken.rejects)
         for source, reject in taken.rejects:
             message = Message(topics.REJECTS, source.key, msgspec.json.encode(reject))
             await self._outbox.send(source.partition, [message])
