@@ -164,10 +164,17 @@ class BatchTransport(driver.Transport):
     gate: CommitGate
 
 
+class BatchApp(faust.App):
+    """A Faust app without tables, which therefore needs no folders of its own."""
+
+    def _create_directories(self) -> None:
+        """Faust would make `<name>-data` in the working directory."""
+
+
 def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_records: int) -> faust.App:
     """A Faust app whose agents receive `RecordBatch`es. `name` is the consumer group."""
     session_s = settings.session_timeout.total_seconds()
-    app = faust.App(
+    app = BatchApp(
         name,
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         web_enabled=False,
