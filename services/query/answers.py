@@ -1,0 +1,145 @@
+"""Answers, newest first: each as it stands now, with its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from services.query.params import BandName
+from services.query.people import Personal, look_up
+from services.query.store import Store
+
+_SCORES: Final[dict[BandName, list[int]]] = {
+    "detractor": [0, 1, 2, 3, 4, 5, 6],
+    "passive": [7, 8],
+    "promoter": [9, 10],
+}
+_EARLIEST_MS: Final = -2_208_988_800_000
+_LATEST_MS: Final = 4_102_444_800_000
+
+# Rows of a team come in the table's own order, backwards: reading ends when the page is full. The newest state of
+# an answer is the one that is filtered, so an edit that changes the band moves the answer.
+_ANSWERS: Final = """
+SELECT
+    team, response_id, version,
+    toUnixTimestamp64Milli(event_at) AS event_ms, toUnixTimestamp64Milli(known_at) AS known_ms,
+    score, revision, respondent, reasons, history, survey, channel, locale, medium,
+    toUnixTimestamp64Milli(callback_at) AS callback_ms, age_group, attributes, case_id, not_raised
+FROM
+(
+    SELECT *
+    FROM answers
+    WHERE ({every:Bool} OR team = {team:String})
+        AND event_at > fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        AND event_at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        AND event_at <= fromUnixTimestamp64Milli({place_ms:Int64}, 'UTC')
+        AND ((toUnixTimestamp64Milli(event_at), response_id, team)
+            < ({place_ms:Int64}, {place_id:String}, {place_team:String}))
+    ORDER BY event_at DESC, response_id DESC, team DESC, version DESC
+    LIMIT 1 BY team, response_id
+)
+WHERE (empty({scores:Array(UInt8)}) OR score IN {scores:Array(UInt8)})
+    AND (
+        {q:String} = ''
+        OR (team, response_id) IN (
+            SELECT team, response_id
+            FROM people FINAL
+            WHERE ({every:Bool} OR team = {team:String})
+                AND positionCaseInsensitiveUTF8(comment, {q:String}) > 0
+        )
+    )
+ORDER BY event_ms DESC, response_id DESC, team DESC
+LIMIT {limit:UInt32}"""
+
+_BY_ID: Final = """
+SELECT response_id, argMax(score, version) AS score, toUnixTimestamp64Milli(any(event_at)) AS event_ms
+FROM answers
+WHERE team = {team:String} AND response_id IN {ids:Array(String)}
+GROUP BY response_id"""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of answers ended."""
+
+    event_ms: int
+    response_id: str
+    team: str
+
+
+class AnswerRow(msgspec.Struct, frozen=True):
+    """One answer as it stands. `reasons` empty: counted. Empty texts were not given."""
+
+    team: str
+    response_id: str
+    version: int
+    event_ms: int
+    known_ms: int
+    score: int
+    revision: int
+    respondent: str
+    reasons: list[str]
+    history: bool
+    survey: str
+    channel: str
+    locale: str
+    medium: str
+    callback_ms: int | None
+    age_group: str
+    attributes: dict[str, str]
+    case_id: str
+    not_raised: str
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """An answer of a case: score as it stands, and when it was given."""
+
+    response_id: str
+    score: int
+    event_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which answers: event time in (from_ms, to_ms], as in windows; None means any. `q` is looked for in comments."""
+
+    team: str | None = None
+    band: BandName | None = None
+    q: str = ""
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+async def page(
+    store: Store, which: Filter, place: Place | None, limit: int
+) -> tuple[list[tuple[AnswerRow, Personal | None]], Place | None]:
+    """One page, newest first, and the place the next one begins after; None when this is the last."""
+    start = place or Place(_LATEST_MS, "", "")
+    rows = await store.rows(
+        "answers",
+        _ANSWERS,
+        AnswerRow,
+        every=which.team is None,
+        team=which.team or "",
+        from_ms=_EARLIEST_MS if which.from_ms is None else which.from_ms,
+        to_ms=_LATEST_MS if which.to_ms is None else which.to_ms,
+        place_ms=start.event_ms,
+        place_id=start.response_id,
+        place_team=start.team,
+        scores=[] if which.band is None else _SCORES[which.band],
+        q=which.q,
+        limit=limit + 1,
+    )
+    shown = rows[:limit]
+    texts = await look_up(store, ((row.team, row.response_id) for row in shown))
+    last = shown[-1] if len(rows) > limit else None
+    return (
+        [(row, texts.get((row.team, row.response_id))) for row in shown],
+        None if last is None else Place(last.event_ms, last.response_id, last.team),
+    )
+
+
+async def of_case(store: Store, team: str, ids: list[str]) -> dict[str, Brief]:
+    """The answers of a case by id, as they stand. One that is not stored yet is not in the result."""
+    return {row.response_id: row for row in await store.rows("case_answers", _BY_ID, Brief, team=team, ids=ids)}

@@ -1,0 +1,152 @@
+"""The query service: reads ClickHouse, follows Kafka, answers over HTTP. `build_app` wires it, `run` serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from services.common import http
+from services.common.keys import Keyring
+from services.common.problems import Unavailable
+from services.common.settings import QuerySettings
+from services.query import openapi, routes_answers, routes_followups, routes_live, routes_pages, routes_scores
+from services.query.deps import Services
+from services.query.feed import Feed
+from services.query.live import Follower
+from services.query.log import Log
+from services.query.middleware import Finish
+from services.query.position import Sunk
+from services.query.sessions import Sessions
+from services.query.store import Store
+
+log = structlog.get_logger()
+
+_PING_S: Final = 2.0
+_STALE_S: Final = 10.0
+_DRAIN_S: Final = 10
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970 by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def build_app(
+    settings: QuerySettings,
+    *,
+    store: Store | None = None,
+    broker: Log | None = None,
+    feed: Feed | None = None,
+    now_ms: Callable[[], int] = wall_clock_ms,
+) -> FastAPI:
+    """The app with its adapters. It starts whether or not Kafka and ClickHouse are there; /readyz tells."""
+    store = store or Store(settings.clickhouse)
+    own = Services(
+        settings=settings,
+        store=store,
+        log=broker or Log(settings.kafka),
+        sunk=Sunk(store),
+        feed=feed or Feed(),
+        keyring=Keyring(settings.key_hashes),
+        sessions=Sessions(settings.key_hashes),
+        now_ms=now_ms,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        follower = Follower(settings.kafka, own.feed, settings.min_sample)
+        tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_keep_asking(own.store))]
+        try:
+            yield
+        finally:
+            own.feed.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await own.log.close()
+            await own.store.close()
+
+    app = FastAPI(
+        title="Pulse query",
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.services = own
+    http.install(app, ready=lambda: _not_ready(own.store))
+    for routes in (routes_scores, routes_answers, routes_followups, routes_live, routes_pages):
+        app.include_router(routes.router)
+    openapi.install(app)
+    app.add_middleware(Finish)
+    return app
+
+
+def run(settings: QuerySettings) -> None:
+    """Serve until SIGTERM or SIGINT; then end live streams, finish what runs, and return."""
+    uvloop.run(_serve(settings))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn would raise the signal again after it has drained, and the process would not exit with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def _serve(settings: QuerySettings) -> None:
+    feed = Feed()
+    config = uvicorn.Config(
+        build_app(settings, feed=feed),
+        host=settings.host,
+        port=settings.query_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    server = _Server(config)
+
+    def stop() -> None:
+        feed.close()  # streams would keep the server waiting
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    log.info("query_started", port=settings.query_port)
+    await server.serve()
+    log.info("query_stopped")
+
+
+async def _keep_asking(store: Store) -> None:
+    """Ask ClickHouse something small when nobody else does, so that readiness is known."""
+    while True:
+        if store.answered_s_ago() > _PING_S:
+            with contextlib.suppress(Unavailable):
+                await store.ping()
+        await asyncio.sleep(_PING_S)
+
+
+def _not_ready(store: Store) -> str | None:
+    ago = store.answered_s_ago()
+    return None if ago < _STALE_S else "ClickHouse has not answered lately"
+
+
+def _version() -> str:
+    try:
+        return version("nps-pulse")
+    except PackageNotFoundError:
+        return "0"

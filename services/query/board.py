@@ -1,0 +1,184 @@
+"""What the page shows, worked out before any HTML: cards of scores and the follow-ups that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.query import followups, scores
+from services.query.deps import Services
+from services.query.followups import ACTIVE, CaseRow, TeamCases
+from services.query.params import from_ms, when
+from services.query.people import look_up
+from services.query.spark import Spark, spark
+from services.query.views import Numbers, numbers
+from services.query.words import (
+    ago_text,
+    answers_text,
+    change_text,
+    due_text,
+    excerpt,
+    headline,
+    margin_text,
+)
+from stream.domain.minutes import WINDOWS, ceil_minute, window_name
+from stream.domain.scores import Tally, difference
+
+TEAMS_A_PAGE: Final = 48
+CASES_SHOWN: Final = 24
+STEPS: Final = 24  # of a spark line: it spans two windows, so its middle is the window before
+
+
+@dataclass(frozen=True, slots=True)
+class CasesLine:
+    """Follow-ups of a team in one line."""
+
+    active: int
+    overdue: int
+    due: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One score as shown. `team` None: over all teams."""
+
+    team: str | None
+    figures: Numbers
+    headline: str
+    margin: str
+    answers: str
+    change: str
+    direction: str
+    spark: Spark | None
+    cases: CasesLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCard:
+    """One follow-up as shown."""
+
+    case_id: str
+    team: str
+    score: int
+    state: str
+    raised: str
+    raised_at: datetime
+    medium: str
+    comment: str
+    owner: str
+    due: str
+    due_at: datetime
+    overdue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything a card list needs."""
+
+    minutes: int
+    as_of: datetime
+    overall: Card
+    cards: list[Card]
+    after: str | None
+
+
+def window_links() -> list[tuple[str, str]]:
+    """The live windows: (name, text)."""
+    return [(window_name(minutes), window_name(minutes).replace("h", " h").replace("d", " d")) for minutes in WINDOWS]
+
+
+async def read_board(own: Services, minutes: int, after: str = "", only: list[str] | None = None) -> Board:
+    """The over-all card and a page of team cards: teams named after `after`, or `only` these."""
+    now_ms = own.now_ms()
+    as_of = ceil_minute(now_ms)
+    names = only if only is not None else await scores.team_names(own.store, after, TEAMS_A_PAGE + 1)
+    shown = names if only is not None else names[:TEAMS_A_PAGE]
+    step = minutes // (STEPS // 2)
+
+    def ask(teams: list[str] | None, *, each: bool) -> asyncio.Task[dict[str, list[Tally]]]:
+        return asyncio.ensure_future(
+            scores.series(
+                own.store,
+                teams,
+                minutes=minutes,
+                policy="all",
+                first=as_of - STEPS * step,
+                step=step,
+                points=STEPS + 1,
+                now_ms=now_ms,
+                each=each,
+            )
+        )
+
+    by_team, overall, cases = await asyncio.gather(
+        ask(shown, each=True), ask(None, each=False), followups.counts(own.store, shown, now_ms)
+    )
+    least = own.settings.min_sample
+    return Board(
+        minutes,
+        when(as_of),
+        _card(None, overall[""], minutes, least, None),
+        [
+            _card(
+                name, by_team.get(name) or [Tally()] * (STEPS + 1), minutes, least, _cases_line(cases.get(name), now_ms)
+            )
+            for name in shown
+        ],
+        shown[-1] if only is None and len(names) > TEAMS_A_PAGE else None,
+    )
+
+
+async def read_cases(own: Services) -> list[CaseCard]:
+    """The newest follow-ups that wait for somebody."""
+    rows, _ = await followups.page(own.store, followups.Filter(states=ACTIVE), None, CASES_SHOWN)
+    texts = await look_up(own.store, ((row.team, row.response_id) for row in rows))
+    now_ms = own.now_ms()
+    cards = []
+    for row in rows:
+        text = texts.get((row.team, row.response_id))
+        cards.append(_case_card(row, "" if text is None else text.comment, now_ms))
+    return cards
+
+
+def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases: CasesLine | None) -> Card:
+    now, before = points[-1], points[STEPS // 2]
+    figures = numbers(now, least)
+    moved = difference(now, before)
+    comparable = moved is not None and figures.state == "ok" and before.total >= least
+    return Card(
+        team=team,
+        figures=figures,
+        headline=headline(figures),
+        margin=margin_text(figures),
+        answers=answers_text(figures.n),
+        change=change_text(moved if comparable else None, minutes) if figures.state == "ok" else "",
+        direction="" if moved is None or not comparable else "up" if moved.raw > 0 else "down" if moved.raw < 0 else "",
+        spark=spark(points, least),
+        cases=cases,
+    )
+
+
+def _cases_line(cases: TeamCases | None, now_ms: int) -> CasesLine:
+    if cases is None:
+        return CasesLine(0, 0, "")
+    return CasesLine(cases.active, cases.overdue, due_text(cases.next_due_ms, now_ms))
+
+
+def _case_card(row: CaseRow, comment: str, now_ms: int) -> CaseCard:
+    due_ms = row.contact_due_ms if row.due_ms is None else row.due_ms
+    return CaseCard(
+        case_id=row.case_id,
+        team=row.team,
+        score=row.score,
+        state=row.state,
+        raised=ago_text(row.raised_ms, now_ms),
+        raised_at=from_ms(row.raised_ms),
+        medium=row.medium or row.channel,
+        comment=excerpt(comment),
+        owner=row.owner,
+        due=due_text(due_ms, now_ms),
+        due_at=from_ms(due_ms),
+        overdue=due_ms < now_ms,
+    )

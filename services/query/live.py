@@ -1,0 +1,164 @@
+"""Live events: one Kafka consumer a process feeds all streams, and what a stream sends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.topics import FOLLOWUPS, PARTITIONS, TEAM_CHANGES, TEAM_SCORES
+from services.query.events import LiveResetView, LiveStatusView, events_of
+from services.query.feed import Feed, worth_sending
+from services.query.metrics import LIVE_EVENTS, LIVE_RESETS, LIVE_SUBSCRIBERS, LOG_CONNECTED
+from services.query.params import from_ms
+from services.query.views import View
+
+log = structlog.get_logger()
+
+HEARTBEAT_S: Final = 15.0
+PACE_S: Final = 0.1  # a busy stream gets what gathered in this time at once
+_PROBE_S: Final = 3.0
+_PROBE_TIMEOUT_S: Final = 5.0
+_TOPICS: Final = (TEAM_SCORES, FOLLOWUPS, TEAM_CHANGES)
+_PARTITIONS: Final = [TopicPartition(topic, p) for topic in _TOPICS for p in range(PARTITIONS)]
+
+
+class Follower:
+    """Reads the topics from their ends on and publishes into a feed, for as long as it runs.
+
+    It belongs to no group: every instance sees everything. After a failure it makes a new consumer, with growing
+    pauses, and goes on where it was, so an outage of the broker costs a stream time but no events.
+    """
+
+    def __init__(self, bootstrap: str, feed: Feed, min_sample: int) -> None:
+        self._bootstrap = bootstrap
+        self._feed = feed
+        self._min_sample = min_sample
+        self._next: dict[TopicPartition, int] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        pause_s = 0.2
+        while True:
+            try:
+                async for _ in self._follow():
+                    pause_s = 0.2
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("live_consumer_failed", error=type(error).__name__, pause_s=pause_s)
+            finally:
+                self._connected(False)
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311  spreads reconnections, no secret
+            pause_s = min(pause_s * 2, 5.0)
+
+    async def _follow(self) -> AsyncIterator[None]:
+        """One consumer's life; yields whenever the broker has answered. Raises when it no longer does."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            request_timeout_ms=int(_PROBE_TIMEOUT_S * 1000),
+            fetch_max_bytes=8 * 1024 * 1024,
+        )
+        try:
+            await asyncio.wait_for(consumer.start(), _PROBE_TIMEOUT_S)
+            consumer.assign(_PARTITIONS)
+            ends = await asyncio.wait_for(consumer.end_offsets(_PARTITIONS), _PROBE_TIMEOUT_S)
+            for partition, end in ends.items():
+                # A log that is shorter than where we were is another log.
+                self._next[partition] = min(self._next.get(partition, end), end)
+                consumer.seek(partition, self._next[partition])
+            self._connected(True)
+            yield
+            loop = asyncio.get_running_loop()
+            probe_at = loop.time() + _PROBE_S
+            while True:
+                batches = await consumer.getmany(timeout_ms=1_000, max_records=2_000)
+                for partition, records in batches.items():
+                    for record in records:
+                        self._take(partition, record)
+                if batches:
+                    probe_at = loop.time() + _PROBE_S
+                elif loop.time() >= probe_at:
+                    # A consumer retries an outage in silence; whether the broker answers has to be asked.
+                    await asyncio.wait_for(consumer.end_offsets(_PARTITIONS[:1]), _PROBE_TIMEOUT_S)
+                    probe_at = loop.time() + _PROBE_S
+                yield
+        finally:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(consumer.stop(), _PROBE_TIMEOUT_S)
+
+    def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
+        self._next[partition] = record.offset + 1
+        if record.value is None:
+            return
+        try:
+            for name, team, data in events_of(record.topic, record.partition, record.value, self._min_sample):
+                self._feed.publish(name, team, data, asyncio.get_running_loop().time())
+                LIVE_EVENTS.labels(name).inc()
+        except msgspec.MsgspecError as error:
+            log.warning(
+                "live_record_skipped",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=type(error).__name__,
+            )
+
+    def _connected(self, connected: bool) -> None:
+        self._feed.set_connected(connected)
+        LOG_CONNECTED.set(connected)
+
+
+async def stream(
+    feed: Feed, teams: Collection[str] | None, last_id: str | None, now_ms: Callable[[], int], heartbeat_s: float
+) -> AsyncIterator[bytes]:
+    """A stream in the event-stream format. Ends when the feed is closed.
+
+    A `status` comes first, then every `heartbeat_s` and whenever events cease or begin to flow. `reset` comes when the
+    client cannot be given what it missed; its own figures are then stale.
+    """
+    loop = asyncio.get_running_loop()
+    resumed = feed.resume(last_id)
+    number = feed.head if resumed is None else resumed
+    told, beat_at = not feed.connected, 0.0
+    with LIVE_SUBSCRIBERS.track_inprogress():
+        yield b"retry: 2000\n\n"
+        if resumed is None:
+            yield _reset(feed, number, "unknown_id")
+        while not feed.closed:
+            if told != feed.connected or loop.time() >= beat_at:
+                told, beat_at = feed.connected, loop.time() + heartbeat_s
+                yield _frame("status", LiveStatusView(live=told, now=from_ms(now_ms())))
+            events = feed.since(number)
+            if events is None:
+                number = feed.head
+                yield _reset(feed, number, "behind")
+            elif events:
+                number = events[-1].number
+                chosen = worth_sending(events, teams)
+                if chosen:
+                    yield b"".join(
+                        b"event: %b\nid: %b\ndata: %b\n\n"
+                        % (event.name.encode(), feed.event_id(event.number).encode(), event.data)
+                        for event in chosen
+                    )
+                    await asyncio.sleep(PACE_S)
+            else:
+                await feed.changed(max(0.0, beat_at - loop.time()))
+
+
+def _reset(feed: Feed, number: int, reason: str) -> bytes:
+    LIVE_RESETS.inc()
+    return _frame("reset", LiveResetView.model_validate({"reason": reason}), feed.event_id(number))
+
+
+def _frame(name: str, view: View, event_id: str | None = None) -> bytes:
+    identity = "" if event_id is None else f"id: {event_id}\n"
+    return f"event: {name}\n{identity}data: {view.model_dump_json()}\n\n".encode()

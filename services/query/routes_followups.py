@@ -1,0 +1,146 @@
+"""Follow-up cases: the list, and one case with its history. Reading only; what changes a case is a record."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+
+from services.common.problems import NotFound
+from services.query import answers, followups
+from services.query.deps import READ_AT_LEAST, Own
+from services.query.followups import CaseRow, EventRow, Place
+from services.query.params import (
+    CaseState,
+    Cursor,
+    Instant,
+    Limit,
+    TeamFilter,
+    decode_cursor,
+    encode_cursor,
+    epoch_ms,
+    from_ms,
+)
+from services.query.people import Personal, look_up
+from services.query.routes_answers import contact_view
+from services.query.views import (
+    CaseAnswerView,
+    CaseEventView,
+    FollowupDetailView,
+    FollowupsView,
+    FollowupView,
+    OverdueView,
+)
+
+router = APIRouter(prefix="/v1", tags=["follow-ups"], dependencies=READ_AT_LEAST)
+
+
+@router.get("/followups", summary="Follow-up cases, newest first")
+async def get_followups(
+    own: Own,
+    state: Annotated[list[CaseState], Query(description="only these states; repeat it for several")] = [],  # noqa: B006  FastAPI copies it
+    team: TeamFilter = None,
+    owner: Annotated[
+        str | None, Query(max_length=200, description="only cases of this owner; empty: of nobody")
+    ] = None,
+    due_before: Annotated[
+        Instant, Query(description="only cases whose running clock is due before this time; closed ones have none")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> FollowupsView:
+    """Each case as it stands, whether its clocks have run out, and the text of the answer that opened it."""
+    which = followups.Filter(team, tuple(state), owner, None if due_before is None else epoch_ms(due_before))
+    cases, following = await followups.page(own.store, which, decode_cursor(cursor, Place), limit)
+    texts = await look_up(own.store, ((case.team, case.response_id) for case in cases))
+    now_ms = own.now_ms()
+    return FollowupsView(
+        items=[FollowupView(**case_members(case, texts.get((case.team, case.response_id)), now_ms)) for case in cases],
+        next_cursor=None if following is None else encode_cursor(following),
+    )
+
+
+@router.get("/followups/{id}", summary="One follow-up case with its answers and history")
+async def get_followup(
+    own: Own, case_id: Annotated[UUID, Path(alias="id", description="the case's id")]
+) -> FollowupDetailView:
+    """The case, every answer in it with its text, and everything that happened to it. 404 for an unknown id."""
+    case = await followups.one(own.store, str(case_id))
+    if case is None:
+        raise NotFound("there is no follow-up case with this id")
+    events, scored, texts = await asyncio.gather(
+        followups.history(own.store, case),
+        answers.of_case(own.store, case.team, case.answers),
+        look_up(own.store, ((case.team, response_id) for response_id in case.answers)),
+    )
+    by_id = {response_id: text for (_, response_id), text in texts.items()}
+    return FollowupDetailView(
+        **case_members(case, _most_telling(case, by_id), own.now_ms()),
+        answers=[_answer_view(id_, scored.get(id_), by_id.get(id_)) for id_ in case.answers],
+        history=[_event_view(event) for event in events],
+    )
+
+
+def case_members(case: CaseRow, personal: Personal | None, now_ms: int) -> dict[str, Any]:
+    """The members of a case's view."""
+    return {
+        "case_id": case.case_id,
+        "team": case.team,
+        "response_id": case.response_id,
+        "score": case.score,
+        "state": case.state,
+        "n": case.n,
+        "raised_at": from_ms(case.raised_ms),
+        "changed_at": from_ms(case.changed_ms),
+        "contact_due_at": from_ms(case.contact_due_ms),
+        "resolve_due_at": from_ms(case.resolve_due_ms),
+        "due_at": None if case.due_ms is None else from_ms(case.due_ms),
+        "overdue": OverdueView(contact=case.contact_overdue(now_ms), resolve=case.resolve_overdue(now_ms)),
+        "owner": case.owner or None,
+        "response_ids": case.answers,
+        "respondent": case.respondent or None,
+        "survey": case.survey or None,
+        "channel": case.channel or None,
+        "locale": case.locale or None,
+        "medium": case.medium or None,
+        "callback_at": None if case.callback_ms is None else from_ms(case.callback_ms),
+        "joined_into": case.joined_into or None,
+        "comment": None if personal is None else personal.comment or None,
+        "contact": contact_view(personal),
+    }
+
+
+def _most_telling(case: CaseRow, texts: dict[str, Personal]) -> Personal | None:
+    """The opening answer's text; how to reach the person from the newest answer that says so."""
+    opening = texts.get(case.response_id)
+    for response_id in (case.response_id, *reversed(case.answers)):
+        text = texts.get(response_id)
+        if text is not None and contact_view(text) is not None:
+            return Personal(
+                "" if opening is None else opening.comment, text.respondent_id, text.name, text.email, text.phone
+            )
+    return opening
+
+
+def _answer_view(response_id: str, brief: answers.Brief | None, personal: Personal | None) -> CaseAnswerView:
+    return CaseAnswerView(
+        response_id=response_id,
+        score=None if brief is None else brief.score,
+        event_at=None if brief is None else from_ms(brief.event_ms),
+        comment=None if personal is None else personal.comment or None,
+    )
+
+
+def _event_view(event: EventRow) -> CaseEventView:
+    return CaseEventView(
+        event_id=event.event_id,
+        n=event.n,
+        kind=event.kind,
+        at=from_ms(event.at_ms),
+        response_id=event.response_id or None,
+        state=event.state,
+        score=event.score,
+        owner=event.owner or None,
+    )

@@ -1,0 +1,157 @@
+"""The page, its pieces, signing in and out, and the API's description for people."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from importlib.resources import files
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from pydantic import StringConstraints
+
+from schemas.responses import TEAM_PATTERN
+from services.common.problems import Forbidden, NotFound, TooLarge, Unavailable
+from services.query.board import read_board, read_cases, window_links
+from services.query.deps import Own, at_least, reader, signed_in
+from services.query.sessions import LIFE_S
+from stream.domain.minutes import WINDOWS, window_name
+
+LiveWindow = Literal["1h", "24h", "7d", "30d", "90d"]
+Names = list[Annotated[str, StringConstraints(pattern=TEAM_PATTERN)]]
+
+_MINUTES: Final = {window_name(minutes): minutes for minutes in WINDOWS}
+_MAX_FORM: Final = 2_048
+_LOOK_BACK_S: Final = 5.0  # an event may run ahead of its rows: streams of a page begin a little before it was read
+_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_STATIC: Final[dict[str, bytes]] = {
+    item.name: item.read_bytes()
+    for item in (files("services.query.pages") / "static").iterdir()
+    if item.name.rpartition(".")[2] in _TYPES
+}
+_TAGS: Final = {name: hashlib.sha256(content).hexdigest()[:16] for name, content in _STATIC.items()}
+_PAGES: Final = Environment(
+    loader=PackageLoader("services.query.pages"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.globals["static"] = lambda name: f"/static/{name}?v={_TAGS[name]}"
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page. Everything put into it is escaped."""
+    return HTMLResponse(_PAGES.get_template(template).render(**values), status_code=status)
+
+
+@router.get("/")
+async def get_board(
+    request: Request,
+    own: Own,
+    window: LiveWindow = "7d",
+    after: Annotated[str, Query(max_length=64)] = "",
+) -> Response:
+    """Scores and follow-ups; without a session, a form to sign in."""
+    if not signed_in(own, request):
+        return render("sign_in.html", wrong=False)
+    since = own.feed.event_id(own.feed.number_before(asyncio.get_running_loop().time() - _LOOK_BACK_S))
+    try:
+        board = await read_board(own, _MINUTES[window], after)
+        cases = await read_cases(own)
+    except Unavailable as problem:
+        answer = render("problem.html", status=problem.status)
+        answer.headers.update(problem.headers())
+        return answer
+    return render(
+        "board.html", board=board, cases=cases, window=window, windows=window_links(), after=after, since=since
+    )
+
+
+@router.get("/fragments/cards", dependencies=[Depends(reader), Depends(at_least)])
+async def get_cards(
+    own: Own,
+    window: LiveWindow = "7d",
+    after: Annotated[str, Query(max_length=64)] = "",
+    team: Annotated[Names, Query(max_length=100)] = [],  # noqa: B006  FastAPI copies the default
+) -> Response:
+    """The score cards: a page of teams, or only the teams named."""
+    board = await read_board(own, _MINUTES[window], after, sorted(set(team)) or None)
+    return render("cards.html", board=board, window=window, after=after)
+
+
+@router.get("/fragments/followups", dependencies=[Depends(reader), Depends(at_least)])
+async def get_cases(own: Own) -> Response:
+    """The follow-ups that wait."""
+    return render("followups.html", cases=await read_cases(own))
+
+
+@router.post("/login")
+async def post_login(request: Request, own: Own) -> Response:
+    """Exchange a key for a session."""
+    _same_site(request)
+    form = parse_qs((await _small_body(request)).decode("utf-8", "replace"), max_num_fields=10)
+    token = own.sessions.begin(form.get("key", [""])[0].strip(), own.now_ms())
+    if token is None:
+        return render("sign_in.html", status=401, wrong=True)
+    answer = RedirectResponse("/", status_code=303)
+    answer.set_cookie(
+        own.sessions.cookie,
+        token,
+        max_age=LIFE_S,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.post("/logout")
+async def post_logout(request: Request, own: Own) -> Response:
+    """Forget the session in this browser."""
+    _same_site(request)
+    answer = RedirectResponse("/", status_code=303)
+    answer.delete_cookie(own.sessions.cookie, httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/docs")
+async def get_docs(request: Request) -> Response:
+    """The API's description for people: made from /openapi.json, with nothing from elsewhere."""
+    return render("docs.html", document=request.app.openapi())
+
+
+@router.get("/static/{name}")
+async def get_static(name: str, request: Request) -> Response:
+    """Style, script and icon. Their addresses change with their content, so browsers may keep them."""
+    if name not in _STATIC:
+        raise NotFound("there is no such file")
+    tag = f'"{_TAGS[name]}"'
+    headers = {"Cache-Control": "public, max-age=86400", "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(_STATIC[name], media_type=_TYPES[name.rpartition(".")[2]], headers=headers)
+
+
+def _same_site(request: Request) -> None:
+    """Refuse a form that another site's page sends. A client that is no browser names neither site nor origin."""
+    origin = request.headers.get("origin")
+    elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site") or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    )
+    if elsewhere:
+        raise Forbidden("forms are taken from this site's own pages only")
+
+
+async def _small_body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM:
+            raise TooLarge(f"the form may have at most {_MAX_FORM} bytes")
+    return body

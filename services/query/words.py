@@ -1,0 +1,122 @@
+"""How figures and times are written on pages. English, short, never a bare zero for what nobody answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from services.query.views import Numbers
+from stream.domain.minutes import window_name
+from stream.domain.scores import Difference
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3_600
+_DAY_S: Final = 86_400
+_NAMES: Final = {60: "hour", 1_440: "24 hours"}
+
+
+def signed(points: int) -> str:
+    """Whole points with their sign: +25, −25, 0.
+
+    >>> signed(25), signed(-25), signed(0)
+    ('+25', '−25', '0')
+    """
+    if points == 0:
+        return "0"
+    return f"+{points}" if points > 0 else f"−{-points}"
+
+
+def rounded(points: float) -> int:
+    """Half away from zero, as the score itself is shown."""
+    whole = int(abs(points) + 0.5)
+    return whole if points > 0 else -whole
+
+
+def headline(figures: Numbers) -> str:
+    """The score, or why there is none to show."""
+    if figures.state == "empty":
+        return "no answers"
+    if figures.state == "too_few":
+        return f"too few answers: {figures.n}"
+    return signed(figures.display or 0)
+
+
+def margin_text(figures: Numbers) -> str:
+    """The margin in words; empty when there is none."""
+    if figures.margin is None:
+        return ""
+    return f"likely between {signed(rounded(figures.margin.low))} and {signed(rounded(figures.margin.high))}"
+
+
+def answers_text(n: int) -> str:
+    """How many answers.
+
+    >>> answers_text(1), answers_text(1200)
+    ('1 answer', '1,200 answers')
+    """
+    return "1 answer" if n == 1 else f"{n:,} answers"
+
+
+def window_text(minutes: int) -> str:
+    """A window as it is called: hour, 24 hours, 7 days.
+
+    >>> window_text(60), window_text(1440), window_text(10080)
+    ('hour', '24 hours', '7 days')
+    """
+    return _NAMES.get(minutes) or window_name(minutes).replace("d", " days").replace("h", " hours").replace("m", " min")
+
+
+def change_text(found: Difference | None, minutes: int) -> str:
+    """How the score moved against the window of the same length before; `None` when either has no answers."""
+    before = f"the {window_text(minutes)} before"
+    if found is None:
+        return f"nothing to compare with in {before}"
+    points = rounded(found.raw)
+    if points == 0:
+        return f"same as {before}"
+    arrow = "▲" if points > 0 else "▼"
+    chance = "" if found.p_value < 0.05 else ", could be chance"
+    return f"{arrow} {abs(points)} on {before}{chance}"
+
+
+def span_text(seconds: float) -> str:
+    """A length of time, in one unit.
+
+    >>> span_text(59), span_text(5400), span_text(200000)
+    ('under a minute', '2 h', '2 days')
+    """
+    if seconds < _MINUTE_S:
+        return "under a minute"
+    if seconds < _HOUR_S:
+        return f"{int(seconds // _MINUTE_S)} min"
+    if seconds < 2 * _DAY_S:
+        return f"{int((seconds + _HOUR_S / 2) // _HOUR_S)} h"
+    return f"{int((seconds + _DAY_S / 2) // _DAY_S)} days"
+
+
+def ago_text(at_ms: int, now_ms: int) -> str:
+    """How long ago."""
+    seconds = (now_ms - at_ms) / 1000
+    return "just now" if seconds < _MINUTE_S else f"{span_text(seconds)} ago"
+
+
+def due_text(due_ms: int, now_ms: int) -> str:
+    """When something is due, or how late it is."""
+    seconds = (due_ms - now_ms) / 1000
+    if seconds < 0:
+        return f"overdue by {span_text(-seconds)}"
+    return f"due in {span_text(seconds)}"
+
+
+def excerpt(comment: str, longest: int = 220) -> str:
+    """The beginning of a comment, cut between words."""
+    text = " ".join(comment.split())
+    if len(text) <= longest:
+        return text
+    cut = text[:longest].rsplit(" ", 1)[0]
+    return f"{cut} …"
+
+
+def clock_text(at: datetime) -> str:
+    """A UTC time of day."""
+    return f"{at:%H:%M} UTC"
