@@ -1,0 +1,159 @@
+"""The alerts service: its HTTP app, its parts put together, and the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Final
+
+import aiohttp
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from services.alerts import routes
+from services.alerts.channels import Channel
+from services.alerts.flow import Flow
+from services.alerts.lanes import Lane, wall_ms
+from services.alerts.people import Cache, People
+from services.alerts.people_table import ClickHouseTable
+from services.alerts.people_tail import PeopleTail
+from services.alerts.store import STEP_ROWS, DirInUse, NotOurFile, Store
+from services.alerts.webhook import BadSettings, SignedWebhook, checked
+from services.common import http, logs
+from services.common.http import Ready
+from services.common.keys import Keyring
+from services.common.settings import AlertsSettings
+
+log = structlog.get_logger()
+
+DRAIN_S: Final = 5.0
+_SWEEP_EVERY_S: Final = 10.0
+
+MakeChannels = Callable[[AlertsSettings, aiohttp.ClientSession], Sequence[Channel]]
+
+
+def build_app(deliveries: routes.Deliveries, keyring: Keyring, ready: Ready) -> FastAPI:
+    """The HTTP side: health, metrics and `/v1/deliveries`."""
+    app = FastAPI(title="Pulse alerts", summary="Who was told about which follow-up, and what is still to be told.")
+    http.install(app, ready)
+    app.include_router(routes.router(deliveries, keyring))
+    return app
+
+
+def configured(settings: AlertsSettings, session: aiohttp.ClientSession) -> Sequence[Channel]:
+    """The channels the settings ask for; none is a way to run. Raises BadSettings."""
+    webhook = checked(settings.alerts_webhook_url, settings.alerts_webhook_secret.get_secret_value())
+    return [SignedWebhook(session, *webhook)] if webhook else []
+
+
+class Alerts:
+    """All parts at work. `work` ends only by cancellation or by what nobody foresaw."""
+
+    def __init__(self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane]) -> None:
+        self.store = store
+        self._flow = flow
+        self._tail = tail
+        self._lanes = lanes
+
+    def ready(self) -> str | None:
+        """None: events are read and can be stored."""
+        if self.store.trouble:
+            return f"SQLite refuses writes: {self.store.trouble}"
+        return self._flow.trouble()
+
+    async def work(self) -> None:
+        """Run everything; on cancellation stop reading, then finish within 5 s what is on its way."""
+        async with asyncio.TaskGroup() as carrying:
+            sending = [carrying.create_task(lane.run(), name=f"lane-{lane.channel.name}") for lane in self._lanes]
+            try:
+                async with asyncio.TaskGroup() as taking:
+                    taking.create_task(self._tail.run(), name="people-tail")
+                    taking.create_task(self._flow.run(), name="flow")
+                    taking.create_task(self._sweep(), name="sweep")
+            finally:
+                await asyncio.gather(*(lane.drain(DRAIN_S) for lane in self._lanes))
+                for task in sending:
+                    task.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            live = [lane.channel.name for lane in self._lanes if not lane.disabled]
+            touched = await self.store.sweep(wall_ms(), live)
+            await asyncio.sleep(_SWEEP_EVERY_S if touched < STEP_ROWS else 0.1)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: AlertsSettings, make_channels: MakeChannels = configured) -> AsyncIterator[Alerts]:
+    """The parts, put together from the settings. Raises BadSettings, DirInUse, NotOurFile."""
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=0)
+            )
+        )
+        channels = make_channels(settings, session)
+        if not channels:
+            log.warning("no_channel_configured", set="PULSE_ALERTS_WEBHOOK_URL and PULSE_ALERTS_WEBHOOK_SECRET")
+        store = Store(settings.alerts_dir)
+        stack.callback(store.close)
+        table = ClickHouseTable(settings.clickhouse.get_secret_value())
+        stack.push_async_callback(table.close)
+        cache = Cache()
+        people = People(cache, table)
+        lanes = [Lane(channel, store, people) for channel in channels]
+        yield Alerts(store, Flow(settings.kafka, store, lanes), PeopleTail(settings.kafka, cache), lanes)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with its signals left to us: its own way ends the process by the signal, not with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: AlertsSettings, make_channels: MakeChannels = configured) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status: 0 then, 1 when a part of it failed."""
+    async with opened(settings, make_channels) as alerts:
+        app = build_app(alerts.store, Keyring(settings.key_hashes), alerts.ready)
+        server = _Server(
+            uvicorn.Config(app, host=settings.host, port=settings.alerts_port, log_config=None, access_log=False)
+        )
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        serving = asyncio.create_task(server.serve(), name="http")
+        working = asyncio.create_task(alerts.work(), name="alerts")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        asked = stopping.done()
+        if working.done():
+            log.error("alerts_failed", error=repr(_causes(working.exception())))
+        stopping.cancel()
+        working.cancel()
+        server.should_exit = True
+        await asyncio.gather(serving, working, return_exceptions=True)
+        return 0 if asked else 1
+
+
+def _causes(error: BaseException | None) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [name for inner in error.exceptions for name in _causes(inner)]
+    return [type(error).__name__]
+
+
+def run(settings: AlertsSettings) -> None:
+    """The process. Exits 0 after a drain, 1 when something failed that should not, 2 when it cannot start like this."""
+    logs.configure("alerts", settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status = runner.run(serve(settings))
+    except (BadSettings, DirInUse, NotOurFile) as error:
+        log.error("cannot_start", reason=str(error))
+        status = 2
+    sys.exit(status)

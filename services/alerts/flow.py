@@ -1,0 +1,177 @@
+"""`followups.v1` → store → lanes. `Flow.take` is the order of effects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol, get_args
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.changes import Position
+from schemas.followups import FollowupEvent, FollowupRecord, Kind
+from schemas.topics import FOLLOWUPS
+from services.alerts import metrics
+from services.alerts.deliveries import Delivery
+from services.alerts.kafka import kept_up, partitions_of
+from services.alerts.lanes import Lane, wall_ms
+from services.alerts.store import Store
+
+log = structlog.get_logger()
+
+GROUP: Final = "pulse-alerts"
+_POLL_MS: Final = 1_000
+_RECORDS: Final = 500
+# Offsets of events that are stored twice at most this often; until then a restart reads them again, to no effect.
+_COMMIT_EVERY_S: Final = 0.2
+_COMMIT_WITHIN_S: Final = 5.0
+_QUIET_S: Final = 15.0
+_KINDS: Final = frozenset(get_args(Kind))
+_decoder = msgspec.json.Decoder(FollowupRecord)
+
+
+class _Head(msgspec.Struct):
+    """As much of a record as a later version of the schema must keep."""
+
+    type: str
+    kind: str = ""
+
+
+class Record(Protocol):
+    """What a consumer gives."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+def event_of(record: Record) -> FollowupEvent | None:
+    """The event of a record; None for a position, a kind of a later version, and a record that cannot be read."""
+    value = record.value or b""
+    try:
+        known = _decoder.decode(value)
+    except msgspec.MsgspecError:
+        if not _of_a_later_version(value):
+            metrics.SKIPPED.labels("unreadable").inc()
+            log.error("record_unreadable", topic=FOLLOWUPS, partition=record.partition, offset=record.offset)
+        else:
+            metrics.SKIPPED.labels("unknown_kind").inc()
+        return None
+    return None if isinstance(known, Position) else known
+
+
+def _of_a_later_version(value: bytes) -> bool:
+    try:
+        head = msgspec.json.decode(value, type=_Head)
+    except msgspec.MsgspecError:
+        return False
+    return head.kind not in _KINDS if head.type == "event" else head.type != "position"
+
+
+class Flow:
+    """Consumes for ever. `run` ends only by cancellation; anything unexpected leaves it and ends the process.
+
+    The partitions are assigned, not shared out by the group: there is one alerts process, as its store is one file,
+    and a restart after kill -9 need not wait for the session of the dead.
+    """
+
+    def __init__(self, bootstrap: str, store: Store, lanes: Sequence[Lane]) -> None:
+        self._bootstrap = bootstrap
+        self._store = store
+        self._lanes = lanes
+        self._stored: dict[TopicPartition, int] = {}
+        self._stored_more = asyncio.Event()
+        self._polled_s: float | None = None
+
+    def trouble(self) -> str | None:
+        """Why events may not be arriving; None: they are."""
+        if self._polled_s is None:
+            return "followups.v1 is not being read yet"
+        if time.monotonic() - self._polled_s > _QUIET_S:
+            return "followups.v1 has not answered lately"
+        return None
+
+    async def run(self) -> None:
+        """Read, store, commit, hand over."""
+        await kept_up(self._read, FOLLOWUPS)
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # a fresh group starts at the beginning; `Store.add` knows what is too old
+        )
+        committing: asyncio.Task[None] | None = None
+        self._stored.clear()
+        try:
+            await consumer.start()
+            partitions = await partitions_of(consumer, FOLLOWUPS)
+            consumer.assign(partitions)
+            log.info("reading", topic=FOLLOWUPS, partitions=len(partitions))
+            committing = asyncio.create_task(self._commit(consumer))
+            while not committing.done():
+                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
+                self._polled_s = time.monotonic()
+                if batches:
+                    await self.take(batches)
+            committing.result()
+        finally:
+            self._polled_s = None
+            if committing is not None:
+                committing.cancel()
+                await asyncio.gather(committing, return_exceptions=True)
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    await self._commit_stored(consumer)
+            await consumer.stop()
+
+    async def take(self, batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """One fetch, in the order that neither loses nor invents an alert:
+
+        1. Each event becomes one pending row per channel that wants it, on disk. What is stored already stays as it is.
+        2. Only now its offset may be committed. A crash before that reads the event again, and 1 does nothing.
+        3. Only what 1 called new is sent, by the lanes, each then writes down what came of it. A crash before the
+           sending leaves a pending row, which the next process sends; one after it repeats the message, same id.
+        The commit itself need not be awaited before 3: 1 holds whether or not it comes to pass, and an alert need not
+        wait for it.
+        """
+        events = [event for records in batches.values() for record in records if (event := event_of(record))]
+        await self.tell(events)
+        for partition, records in batches.items():
+            self._stored[partition] = records[-1].offset + 1
+        self._stored_more.set()
+
+    async def tell(self, events: Iterable[FollowupEvent]) -> None:
+        """Steps 1 and 3."""
+        wanted = [
+            Delivery(lane.channel.name, event) for event in events for lane in self._lanes if lane.channel.wants(event)
+        ]
+        if not wanted:
+            return
+        new = await self._store.add(wanted, wall_ms())
+        for lane in self._lanes:
+            lane.offer([delivery for delivery in new if delivery.channel == lane.channel.name])
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            await self._stored_more.wait()
+            try:
+                await self._commit_stored(consumer)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("commit_failed", error=type(error).__name__)
+            await asyncio.sleep(_COMMIT_EVERY_S)
+
+    async def _commit_stored(self, consumer: AIOKafkaConsumer) -> None:
+        self._stored_more.clear()
+        offsets = dict(self._stored)
+        if offsets:
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await consumer.commit(offsets)

@@ -1,0 +1,74 @@
+"""The tail of `people.v1`, read into memory. No group, no commits: each start begins a few minutes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer
+
+from schemas.topics import PEOPLE
+from services.alerts.kafka import kept_up, partitions_of
+from services.alerts.people import Cache, Text
+
+log = structlog.get_logger()
+
+BACK_MS: Final = 5 * 60_000
+_POLL_MS: Final = 1_000
+_RECORDS: Final = 2_000
+
+
+class PeopleTail:
+    """Fills a `Cache`. `run` ends only by cancellation; an outage is retried in place."""
+
+    def __init__(self, bootstrap: str, cache: Cache) -> None:
+        self._bootstrap = bootstrap
+        self._cache = cache
+        self.reading = False
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        await kept_up(self._read, PEOPLE)
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="latest"
+        )
+        try:
+            await consumer.start()
+            partitions = await partitions_of(consumer, PEOPLE)
+            consumer.assign(partitions)
+            since_ms = int(time.time() * 1_000) - BACK_MS
+            starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+            ends = await consumer.end_offsets(partitions)
+            for partition in partitions:
+                start = starts.get(partition)
+                consumer.seek(partition, start.offset if start else ends[partition])
+            self.reading = True
+            while True:
+                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
+                for records in batches.values():
+                    for record in records:
+                        self.take(record.key, record.value)
+                if batches:
+                    await asyncio.sleep(0)  # alerts come first
+        finally:
+            self.reading = False
+            await consumer.stop()
+
+    def take(self, key: bytes | None, value: bytes | None) -> None:
+        """One record. A key or value that makes no sense is passed over: nobody could ask for it."""
+        if not key:
+            return
+        if value is None:
+            self._cache.erase(key)
+            return
+        try:
+            text = msgspec.json.decode(value, type=Text)
+        except msgspec.MsgspecError:
+            log.warning("people_record_unreadable")
+            return
+        self._cache.put(key, text)

@@ -1,0 +1,297 @@
+"""What is to be delivered and what was, in SQLite: one row per event and channel. No personal text, ever.
+
+Durability. WAL, and `add` with synchronous=FULL: the offset is committed after it, so a row must outlive a power cut,
+not only the process (0.5 ms against 0.1 ms with NORMAL, which would be enough against kill -9). `settle` goes with
+NORMAL: a mark that a power cut takes back repeats a message under its old id, which the contract allows.
+
+One thread writes and reads in the order asked, so that a lane never loads a row whose ending is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import msgspec
+import structlog
+
+from schemas.followups import FollowupEvent
+from services.alerts import metrics
+from services.alerts.deliveries import Delivery, Row, State
+from services.alerts.retries import FIRST_WITHIN_MS
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+FILE: Final = "alerts.sqlite3"
+KEPT_MS: Final = 30 * 86_400_000
+STEP_ROWS: Final = 500
+_VERSION: Final = 1
+_REST_S: Final = 1.0
+# Full disk, I/O error, locked, read-only, cannot open: these pass. Anything else (corruption, our SQL) does not.
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+_SCHEMA: Final = """
+CREATE TABLE deliveries (
+    event_id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,         -- of the event
+    event BLOB,                     -- the event itself; null once settled
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_status TEXT,
+    next_ms INTEGER,                -- of the next attempt; null once settled
+    settled_ms INTEGER,
+    PRIMARY KEY (event_id, channel) -- a redelivered event does nothing
+);
+CREATE INDEX due ON deliveries (channel, next_ms) WHERE state = 'pending';
+CREATE INDEX settled ON deliveries (settled_ms) WHERE state <> 'pending';
+CREATE INDEX by_case ON deliveries (case_id);
+CREATE INDEX by_time ON deliveries (at_ms);
+CREATE TABLE alive (at_ms INTEGER NOT NULL);
+INSERT INTO alive VALUES (0);
+"""
+
+
+class DirInUse(Exception):
+    """Another process works in this folder."""
+
+    def __init__(self, folder: Path, pid: str) -> None:
+        super().__init__(f"{folder} is in use by process {pid or 'unknown'}")
+
+
+class NotOurFile(Exception):
+    """The file was written by another version of this program."""
+
+
+_ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms"
+
+
+class Store:
+    """The file, and the lock on its folder. Every method may be awaited by many at once.
+
+    Raises at the start: DirInUse, NotOurFile, sqlite3.Error. Later a full disk or the like is waited out, and
+    `trouble` names it meanwhile.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.trouble: str | None = None
+        self._channels: set[str] = set()  # with anything pending, now or since the start
+        self._lock = _locked(folder)
+        self._write = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+        self._read = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._reader = ThreadPoolExecutor(1, "store-reader")
+        _prepared(self._write)
+        for channel, pending in self._write.execute(
+            "SELECT channel, count(*) FROM deliveries WHERE state = 'pending' GROUP BY channel"
+        ):
+            metrics.PENDING.labels(channel).set(pending)
+            self._channels.add(channel)
+
+    async def add(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
+        """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once."""
+
+        def work() -> tuple[list[Delivery], list[Delivery]]:
+            new: list[Delivery] = []
+            old: list[Delivery] = []
+            for delivery in deliveries:
+                event = delivery.event
+                late = now_ms - event.at_ms > FIRST_WITHIN_MS
+                added = self._write.execute(
+                    f"INSERT INTO deliveries ({_ROW}, event) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"  # noqa: S608
+                    " ON CONFLICT DO NOTHING",
+                    (
+                        event.event_id,
+                        event.kind,
+                        event.case.case_id,
+                        delivery.channel,
+                        "given_up" if late else "pending",
+                        "too_old" if late else None,
+                        event.at_ms,
+                        None if late else now_ms,
+                        now_ms if late else None,
+                        None if late else msgspec.json.encode(event),
+                    ),
+                ).rowcount
+                if added:
+                    (old if late else new).append(delivery)
+            return new, old
+
+        new, old = await self._in_transaction(work, "FULL")
+        for delivery in new:
+            metrics.PENDING.labels(delivery.channel).inc()
+            self._channels.add(delivery.channel)
+        for delivery in old:
+            metrics.DELIVERIES.labels(delivery.channel, "too_old").inc()
+        if old:
+            log.warning("deliveries_too_old", count=len(old), newest_ms=max(d.event.at_ms for d in old))
+        return new
+
+    async def due(self, channel: str, now_ms: int, limit: int) -> list[Delivery]:
+        """Pending deliveries whose next attempt is due, oldest first."""
+
+        def work() -> list[Delivery]:
+            rows = self._write.execute(
+                "SELECT event, attempts FROM deliveries WHERE channel = ? AND state = 'pending' AND next_ms <= ?"
+                " ORDER BY next_ms LIMIT ?",
+                (channel, now_ms, limit),
+            )
+            return [Delivery(channel, msgspec.json.decode(raw, type=FollowupEvent), n) for raw, n in rows]
+
+        return await self._in_transaction(work)
+
+    async def next_due_ms(self, channel: str, after_ms: int) -> int | None:
+        """When the first attempt later than `after_ms` is due; None: none is."""
+
+        def work() -> int | None:
+            found: int | None = self._write.execute(
+                "SELECT min(next_ms) FROM deliveries WHERE channel = ? AND state = 'pending' AND next_ms > ?",
+                (channel, after_ms),
+            ).fetchone()[0]
+            return found
+
+        return await self._in_transaction(work)
+
+    async def settle(
+        self, delivery: Delivery, state: State, attempts: int, status: str, next_ms: int | None, now_ms: int
+    ) -> None:
+        """Record what an attempt came to: delivered, given up, or pending with the time of the next attempt."""
+        done = state != "pending"
+
+        def work() -> None:
+            self._write.execute(
+                "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
+                " event = CASE WHEN ? THEN NULL ELSE event END WHERE event_id = ? AND channel = ?",
+                (state, attempts, status, next_ms, now_ms if done else None, done, delivery.key, delivery.channel),
+            )
+
+        await self._in_transaction(work)
+        if done:
+            metrics.PENDING.labels(delivery.channel).dec()
+
+    async def rows(self, state: State | None, case_id: str | None, limit: int) -> list[Row]:
+        """Deliveries, newest event first. Never in the writer's way."""
+        given = {"state": state, "case_id": case_id}
+        wanted = {column: value for column, value in given.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in wanted) or "TRUE"
+
+        def work() -> list[Row]:
+            found = self._read.execute(
+                f"SELECT {_ROW} FROM deliveries WHERE {where} ORDER BY at_ms DESC, event_id LIMIT ?",  # noqa: S608
+                (*wanted.values(), limit),
+            )
+            return [Row(*row) for row in found]
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+
+    async def sweep(self, now_ms: int, live: Collection[str]) -> int:
+        """One small step of housekeeping; returns the rows it touched.
+
+        Removes what was settled 30 days ago. Gives up what has been due for a day on a channel that is not `live` (not
+        configured any more, or stopped by a 410), as nobody else will. Also shows that the file can be written.
+        """
+        idle = self._channels - set(live)
+
+        def work() -> tuple[int, Counter[str]]:
+            self._write.execute("UPDATE alive SET at_ms = ?", (now_ms,))
+            removed = self._write.execute(
+                "DELETE FROM deliveries WHERE rowid IN (SELECT rowid FROM deliveries"
+                " WHERE state <> 'pending' AND settled_ms < ? LIMIT ?)",
+                (now_ms - KEPT_MS, STEP_ROWS),
+            ).rowcount
+            stranded: Counter[str] = Counter()
+            for channel in idle:
+                stranded[channel] = self._write.execute(
+                    "UPDATE deliveries SET state = 'given_up', last_status = 'too_old', next_ms = NULL,"
+                    " settled_ms = ?, event = NULL WHERE rowid IN (SELECT rowid FROM deliveries"
+                    " WHERE channel = ? AND state = 'pending' AND next_ms < ? LIMIT ?)",
+                    (now_ms, channel, now_ms - FIRST_WITHIN_MS, STEP_ROWS),
+                ).rowcount
+            return removed, stranded
+
+        removed, stranded = await self._in_transaction(work)
+        for channel, count in stranded.items():
+            metrics.DELIVERIES.labels(channel, "too_old").inc(count)
+            metrics.PENDING.labels(channel).dec(count)
+        return removed + stranded.total()
+
+    def close(self) -> None:
+        """Wait for what is under way, close the file, let go of the folder."""
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._read.close()
+        self._write.close()
+        os.close(self._lock)
+
+    async def _in_transaction(self, work: Callable[[], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> T:
+        """Run `work` on the writer's thread in one transaction, again and again while the disk refuses."""
+
+        def transaction() -> T:
+            self._write.execute(f"PRAGMA synchronous = {synchronous}")
+            self._write.execute("BEGIN IMMEDIATE")
+            try:
+                result = work()
+                self._write.execute("COMMIT")
+            except BaseException:
+                if self._write.in_transaction:
+                    self._write.execute("ROLLBACK")
+                raise
+            return result
+
+        while True:
+            try:
+                result = await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _PASSING:
+                    raise
+                if self.trouble is None:
+                    log.error("store_refused", error=error.sqlite_errorname)
+                self.trouble = error.sqlite_errorname
+                metrics.STORE_REFUSED.inc()
+                await asyncio.sleep(_REST_S)
+            else:
+                self.trouble = None
+                return result
+
+
+def _prepared(file: sqlite3.Connection) -> None:
+    file.execute("PRAGMA journal_mode = WAL")
+    file.execute("PRAGMA busy_timeout = 5000")
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version != _VERSION:
+        raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor that holds the folder until it is closed, by the end of the process if need be."""
+    lock = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(lock, 20).decode(errors="replace").strip()
+        os.close(lock)
+        raise DirInUse(folder, pid) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock

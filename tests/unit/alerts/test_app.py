@@ -1,0 +1,121 @@
+"""The HTTP side of alerts, and what stops its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+
+from services.alerts.app import build_app, run
+from services.alerts.deliveries import Delivery
+from services.alerts.store import Store
+from services.common.keys import Keyring, key_hash
+from services.common.settings import AlertsSettings
+from tests.unit.alerts.builders import SECRET, now_ms, raised, until
+
+KEYS = Keyring({kind: (key_hash(f"{kind}-key"),) for kind in ("read", "admin", "write", "import")})
+
+
+class Door:
+    """The app on a free port."""
+
+    def __init__(self, url: str, store: Store, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.store = store
+        self.session = session
+        self.reason: str | None = None
+
+    async def get(self, path: str, key: str | None = "read-key") -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with self.session.get(self.url + path, headers=headers) as answer:
+            is_json = "json" in answer.content_type
+            return answer.status, await (answer.json(content_type=None) if is_json else answer.text())
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    store = Store(tmp_path)
+    async with aiohttp.ClientSession() as session:
+        door = Door("", store, session)
+        app = build_app(store, KEYS, lambda: door.reason)
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield door
+        server.should_exit = True
+        await serving
+    store.close()
+
+
+async def test_health_metrics_and_description_need_no_key(door: Door) -> None:
+    for path in ("/livez", "/readyz", "/metrics", "/openapi.json"):
+        assert (await door.get(path, None))[0] == 200
+    assert "pulse_alerts_pending" in (await door.get("/metrics", None))[1]
+    door.reason = "followups.v1 is not being read yet"
+    status, body = await door.get("/readyz", None)
+    assert (status, body["detail"]) == (503, door.reason)
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [(None, 401), ("wrong", 401), ("write-key", 403), ("import-key", 403), ("read-key", 200), ("admin-key", 200)],
+)
+async def test_deliveries_need_a_read_or_admin_key(door: Door, key: str | None, status: int) -> None:
+    assert (await door.get("/v1/deliveries", key))[0] == status
+
+
+async def test_deliveries_show_what_was_told_and_what_is_still_to_be_told(door: Door) -> None:
+    at_ms = now_ms()
+    first, second = (Delivery("webhook", raised(number, at_ms=at_ms + number)) for number in range(2))
+    await door.store.add([first, second], at_ms)
+    await door.store.settle(first, "delivered", 1, "204", None, at_ms + 20)
+    await door.store.settle(second, "pending", 3, "timeout", at_ms + 30_000, at_ms)
+    status, body = await door.get("/v1/deliveries")
+    assert status == 200
+    newest, oldest = body["deliveries"]
+    assert (newest["id"], newest["state"], newest["attempts"]) == (second.key, "pending", 3)
+    assert (newest["last_status"], newest["settled_at"]) == ("timeout", None)
+    assert newest["next_attempt_at"] is not None
+    assert (oldest["state"], oldest["last_status"], oldest["next_attempt_at"]) == ("delivered", "204", None)
+    assert (oldest["kind"], oldest["channel"]) == ("followup.raised", "webhook")
+    for query, keys in (
+        ("state=delivered", [first.key]),
+        (f"case_id={second.event.case.case_id}", [second.key]),
+        ("limit=1", [second.key]),
+        ("state=given_up", []),
+    ):
+        _, body = await door.get(f"/v1/deliveries?{query}")
+        assert [delivery["id"] for delivery in body["deliveries"]] == keys
+
+
+@pytest.mark.parametrize("query", ["state=lost", "limit=0", "limit=1001", "limit=x", "case_id=" + "x" * 65])
+async def test_a_bad_parameter_is_named(door: Door, query: str) -> None:
+    status, body = await door.get(f"/v1/deliveries?{query}")
+    assert status == 422
+    assert [error["path"] for error in body["errors"]] == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"), [("http://127.0.0.1:9/", ""), ("", SECRET), ("http://127.0.0.1:9/", "whsec_short")]
+)
+def test_bad_settings_stop_the_start_with_status_2(
+    tmp_path: Path, url: str, secret: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = AlertsSettings(
+        kafka="127.0.0.1:1",
+        clickhouse="http://127.0.0.1:1",
+        alerts_dir=tmp_path,
+        alerts_port=0,
+        alerts_webhook_url=url,
+        alerts_webhook_secret=secret,
+    )
+    with pytest.raises(SystemExit) as stopped:
+        run(settings)
+    assert stopped.value.code == 2
+    assert "PULSE_ALERTS_WEBHOOK_" in capfd.readouterr().err
