@@ -2,8 +2,9 @@
 
 Problem
 ├── NotJson 400            ├── NotFound 404              ├── TooLarge 413
-├── Unauthorized 401       ├── Conflict 409              ├── UnsupportedMedia 415
-├── Forbidden 403          ├── Invalid 422               ├── TooMany 429 (Retry-After)
+├── Unauthorized 401       ├── WrongMethod 405           ├── UnsupportedMedia 415
+├── Forbidden 403          ├── TooSlow 408               ├── Invalid 422
+├── Conflict 409           ├── TooMany 429 (Retry-After)
 └── Unavailable 503 (Retry-After)
 """
 
@@ -71,6 +72,14 @@ class Forbidden(Problem):
 
 class NotFound(Problem):
     status, code, title = 404, "not_found", "There is no such thing"
+
+
+class WrongMethod(Problem):
+    status, code, title = 405, "method_not_allowed", "This address does not take that method"
+
+
+class TooSlow(Problem):
+    status, code, title = 408, "too_slow", "The body did not arrive in time"
 
 
 class Conflict(Problem):

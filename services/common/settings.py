@@ -48,6 +48,9 @@ class IngestSettings(KafkaSettings, DoorSettings):
         (), description='web origins that may post with the widget key, as JSON: ["https://…"]'
     )
     widget_rate: str = Field("60/minute", description="answers one address may post with the widget key")
+    demo_widget_key: SecretStr = Field(
+        SecretStr(""), description="widget key that the page /demo posts with; empty: the page has no widget"
+    )
     ingest_max_in_flight: int = Field(
         2_000, ge=1, description="answers waiting for the log at once; more are refused with 429"
     )
