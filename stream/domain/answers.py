@@ -43,7 +43,7 @@ class Change:
         """One answer more or less in a pane, and in the windows it is in."""
         work, team = self.work, self.team
         work.pane(team, minute)[policy * 11 + score] += change
-        windows.add(work.team(team), minute, policy * 3 + BAND_OF[score], change)
+        windows.add(work.team_now(team), minute, policy * 3 + BAND_OF[score], change)
         work.pane_changed(team, minute)
         if self.cause is not None:
             self.deltas.append(PaneDelta(minute, "latest" if policy else "all", score, change))
@@ -147,7 +147,7 @@ def _accept(change: Change, response_id: str, new: Resolved) -> None:
 
 def _revise(change: Change, response_id: str, old: Resolved, new: Resolved) -> None:
     work, team = change.work, change.team
-    if not old.reasons or (not new.reasons and new.minute <= change.late_until):
+    if not (old.reasons and new.reasons):
         change.because("revision")
     if not old.reasons:
         _count_out(change, response_id, old)

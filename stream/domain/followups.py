@@ -44,17 +44,21 @@ def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: R
         if response_id != case.response_id:
             return _leave(work, case, response_id, new, appended_ms)
         case = _move(work, case, response_id, new.respondent)
-        new = structs.replace(new, case_id=case.case_id)
-    _update(work, case, response_id, new)
-    return new
+    case = _update(work, case, response_id, new)
+    return structs.replace(new, case_id=case.case_id)
 
 
 def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
-    """A detractor answer without a case: join the respondent's open one, or raise."""
+    """A detractor answer that nobody has been called about: raise or join a case, unless it is too old for that."""
     if new.history:
         return structs.replace(new, not_raised="history")
     if new.event_ms < appended_ms - RAISE_WITHIN_MS:
         return structs.replace(new, not_raised="too_old")
+    return _enter(work, team, response_id, new)
+
+
+def _enter(work: Work, team: str, response_id: str, new: Resolved) -> Resolved:
+    """A detractor answer without a case: join the respondent's open one, or raise."""
     current = _open_case_of(work, team, new.respondent)
     if current is not None:
         answers = (*current.answers, response_id)
@@ -89,8 +93,8 @@ def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: 
     return structs.replace(new, case_id=case_id)
 
 
-def _update(work: Work, case: Case, response_id: str, new: Resolved) -> None:
-    """An answer of a case was edited or excluded: close, reopen, or just say so."""
+def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
+    """An answer of a case was edited or excluded: close, reopen, or just say so. Gives the case the answer ends in."""
     if response_id == case.response_id:
         context = new.context or PLAIN
         case = structs.replace(
@@ -106,24 +110,43 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> None:
     others = [answer for answer in case.answers if answer != response_id]
     unhappy = is_detractor(new) or _any_detractor(work, case.team, others)
     if case.state in OPEN and not unhappy:
-        _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
-    elif case.state in BY_ITSELF and unhappy:
-        _reopen(work, case, response_id)
-    else:
-        _tell(work, case, "followup.answer_edited", response_id)
+        return _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
+    if case.state in BY_ITSELF and unhappy:
+        return _reopen(work, case, response_id)
+    return _tell(work, case, "followup.answer_edited", response_id)
 
 
 def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> Case:
-    """The opening answer was edited to name another respondent: the case goes with it, and joins an older one."""
-    if case.state not in OPEN:
+    """The opening answer was edited to name another respondent: the case goes with it, and joins an older one.
+
+    What the first respondent said besides stays with them, and is followed up in a case of its own.
+    """
+    if case.state == "resolved":
         return structs.replace(case, respondent=respondent)
-    _release(work, case)
-    case = structs.replace(case, respondent=respondent)
+    is_open = case.state in OPEN
+    if is_open:
+        _release(work, case)
+    for answer in case.answers:
+        if answer != response_id:
+            _leave_behind(work, case.team, answer)
+    case = structs.replace(case, respondent=respondent, answers=(response_id,))
+    if not is_open:
+        return case
     other = _open_case_of(work, case.team, respondent)
     if other is None:
         _hold(work, case)
         return case
     return _merge(work, case, other, response_id)
+
+
+def _leave_behind(work: Work, team: str, response_id: str) -> None:
+    key = keys.answer(team, response_id)
+    found = work.answer(key)
+    if found is None:
+        raise ValueError("a case holds an answer that the state does not")
+    found = structs.replace(found, case_id=None)
+    work.put_answer(key, _enter(work, team, response_id, found) if is_detractor(found) else found)
+    work.restate(team, response_id)
 
 
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
@@ -133,10 +156,15 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
     if case.state in OPEN and not _any_detractor(work, case.team, others):
         _close(work, case, "rescored", response_id)
     new = structs.replace(new, case_id=None)
-    return _begin(work, case.team, response_id, new, appended_ms) if is_detractor(new) else new
+    if not is_detractor(new):
+        return new
+    # Somebody was to be called about it: that its age is over the limit by now does not change this.
+    if case.state in OPEN:
+        return _enter(work, case.team, response_id, new)
+    return _begin(work, case.team, response_id, new, appended_ms)
 
 
-def _reopen(work: Work, case: Case, response_id: str) -> None:
+def _reopen(work: Work, case: Case, response_id: str) -> Case:
     """The customer is unhappy again: the same case, with new clocks; the respondent's younger one joins it."""
     case = structs.replace(
         case,
@@ -149,8 +177,8 @@ def _reopen(work: Work, case: Case, response_id: str) -> None:
     case = _tell(work, case, "followup.reopened", response_id)
     if other is None:
         _hold(work, case)
-    else:
-        _merge(work, case, other, response_id)
+        return case
+    return _merge(work, case, other, response_id)
 
 
 def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
@@ -172,10 +200,10 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     return older
 
 
-def _close(work: Work, case: Case, state: State, response_id: str) -> None:
+def _close(work: Work, case: Case, state: State, response_id: str) -> Case:
     _release(work, case)
     kind: Kind = "followup.withdrawn" if state == "withdrawn" else "followup.rescored"
-    _tell(work, structs.replace(case, state=state), kind, response_id)
+    return _tell(work, structs.replace(case, state=state), kind, response_id)
 
 
 def _tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:

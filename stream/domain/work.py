@@ -103,13 +103,18 @@ class Work:
             return found
 
     def team(self, name: str) -> Team:
-        """A team's live windows, standing at the live minute with nothing due."""
+        """A team's live windows, to look at; nothing is due, so their counts hold at the live minute."""
         team = self._teams.get(name)
         if team is None:
             raw = self.get(keys.team(name))
             team = windows.fresh(self.minute) if raw is None else values.TEAM.unpack(raw)
             self._teams[name] = team
             self._stored_due[name] = team.due
+        return team
+
+    def team_now(self, name: str) -> Team:
+        """A team's live windows, to change: they stand at the live minute. Call `team_changed` after."""
+        team = self.team(name)
         team.t = self.minute
         return team
 

@@ -1,0 +1,104 @@
+"""What has been shown changes only by corrections, and they say exactly how."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.changes import Correction
+from stream.domain.minutes import WINDOWS
+from tests.unit.stream.fakes import PARTITION, Record, play
+from tests.unit.stream.logs import PROPERTY, cut_logs
+from tests.unit.stream.recount import Counts, Recount, tally
+
+Log = list[Record]
+OFFSETS = (1 << 48) - 1  # a version's lower bits are the offset
+
+
+def moved(corrections: list[Correction], policy: str, after: int, until: int) -> Counts:
+    """Net (D, N, P) of the deltas of one policy in minutes (after, until]."""
+    net = [0, 0, 0]
+    for correction in corrections:
+        for delta in correction.deltas:
+            if delta.policy == policy and after < delta.minute <= until:
+                band = tally([delta.score])
+                net = [total + delta.change * part for total, part in zip(net, band, strict=True)]
+    return net[0], net[1], net[2]
+
+
+def minus(a: Counts, b: Counts) -> Counts:
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+
+@PROPERTY
+@given(cut_logs(), st.data())
+def test_what_was_shown_changes_by_exactly_the_deltas_of_the_corrections_since(
+    drawn: tuple[Log, list[int]], data: st.DataObject
+) -> None:
+    """counts(T known K2) - counts(T known K1) = all deltas in (T - W, T] with position in (K1, K2]."""
+    log, cuts = drawn
+    k1 = data.draw(st.integers(0, len(log)), label="K1")
+    k2 = data.draw(st.integers(k1, len(log)), label="K2")
+    run = play(log, cuts)
+    then, later = Recount.of(log[:k1], PARTITION), Recount.of(log[:k2], PARTITION)
+    between = {record.offset for record in log[k1:k2]}
+    shown_until = (then.stream_ms - 60_000) // 60_000  # the last minute whose end was at least a minute ago
+    ages = data.draw(st.lists(st.integers(0, 3_000) | st.integers(0, 600_000), min_size=1, max_size=3), label="ages")
+    for team in {team for team, _ in later.answers}:
+        since = [item for of, item in run.corrections if of == team and item.version & OFFSETS in between]
+        for t in {shown_until, *(shown_until - age for age in ages)}:
+            for minutes in (*WINDOWS, None):
+                for policy in ("all", "latest"):
+                    change = minus(later.counts(team, policy, t, minutes), then.counts(team, policy, t, minutes))
+                    after = -1 if minutes is None else t - minutes
+                    assert moved(since, policy, after, t) == change, (team, t, minutes, policy)
+
+
+@PROPERTY
+@given(cut_logs())
+def test_a_correction_shows_each_live_window_that_moved_right_before_and_after(drawn: tuple[Log, list[int]]) -> None:
+    log, cuts = drawn
+    index_of = {record.offset: index for index, record in enumerate(log)}
+    for team, correction in play(log, cuts).corrections:
+        index = index_of[correction.version & OFFSETS]
+        before, after = Recount.of(log[:index], PARTITION), Recount.of(log[: index + 1], PARTITION)
+        t = correction.as_of
+        assert correction.known_ms == after.stream_ms
+        assert t == -(-after.stream_ms // 60_000)
+        told = {(move.minutes, move.policy): (move.before, move.after) for move in correction.windows}
+        expected = {}
+        for minutes in WINDOWS:
+            for policy in ("all", "latest"):
+                counts = before.counts(team, policy, t, minutes), after.counts(team, policy, t, minutes)
+                if counts[0] != counts[1]:
+                    expected[minutes, policy] = counts
+        assert told == expected
+
+
+@PROPERTY
+@given(cut_logs())
+def test_a_revision_of_a_counted_answer_is_always_a_correction_and_a_duplicate_never(
+    drawn: tuple[Log, list[int]],
+) -> None:
+    log, cuts = drawn
+    corrected = Counter(correction.version & OFFSETS for _, correction in play(log, cuts).corrections)
+    truth = Recount(PARTITION)
+    for record in log:
+        before = dict(truth.answers)
+        truth.read(record)
+        changed = [name for name, answer in truth.answers.items() if before.get(name) != answer]
+        if not changed:
+            assert record.offset not in corrected
+            continue
+        (name,) = changed
+        old, new = before.get(name), truth.answers[name]
+        if new.history:
+            continue
+        counted = new.counted or (old is not None and old.counted)
+        shown = -(-new.event_ms // 60_000) * 60_000 <= truth.stream_ms - 60_000
+        if counted and (old is not None or shown):
+            assert corrected[record.offset] == 1
+        elif not counted:
+            assert record.offset not in corrected
