@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from schemas.responses import TEAM_PATTERN
+from schemas.responses import TEAM_PATTERN, whole
 from services.cli import output
 from services.cli.codes import Exit, Fail
 from services.cli.importer import journal as journals
@@ -114,7 +114,7 @@ def _zone(timezone: str) -> ZoneInfo:
 
 
 def _team(default_team: str | None) -> str | None:
-    if default_team is not None and not re.search(TEAM_PATTERN, default_team):
+    if default_team is not None and not re.search(whole(TEAM_PATTERN), default_team):
         raise Fail(Exit.USAGE, "--default-team must be 1 to 64 of a-z, 0-9, dot, underscore, hyphen")
     return default_team
 
@@ -140,6 +140,8 @@ def _print(job: Job, result: Result) -> None:
     lines = [
         f"{job.source.path.name}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {facts['rejected']:,} rejected",
     ]
+    if job.source.encoding not in ("utf-8", "utf-8-sig"):
+        lines.append(f"  read as    {job.source.encoding}; if letters look wrong, name another with --encoding")
     percent = shares(tally)
     if percent is not None:
         lines.append(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +62,7 @@ class Journal:
         self._path = path
         self.found: Through | None = None
         self.refused: dict[int, Refused] = {}
-        self._accepted: deque[int] = deque()
+        self._accepted: list[int] = []  # rows above the last `through`
         self._probe: int | None = None
         self._written_at = time.monotonic()
         self._file: Any = None
@@ -100,8 +99,6 @@ class Journal:
     def accepted(self, item: Item) -> None:
         """Remember a row the log holds, as a possible probe."""
         self._accepted.append(item.row)
-        if len(self._accepted) > 4_000:
-            self._accepted.popleft()
 
     def refuse(self, rejected: Rejected) -> None:
         """Note a row the door refused."""
@@ -112,8 +109,8 @@ class Journal:
         if not now and time.monotonic() - self._written_at < _EVERY_S:
             return
         self._written_at = time.monotonic()
-        while self._accepted and self._accepted[0] <= through:
-            self._probe = self._accepted.popleft()
+        self._probe = max((row for row in self._accepted if row <= through), default=self._probe)
+        self._accepted = [row for row in self._accepted if row > through]
         if self._probe is not None:
             self._append(Through(through, self._probe, positions))
 

@@ -91,8 +91,7 @@ class _Run:
 
     async def go(self) -> Result:
         unreadable = None
-        with self._job.source.path.open("rb") as file:
-            records = Records(self._job.source, file, self._job.delimiter)
+        with Records(self._job.source, self._job.delimiter) as records:
             header = self._header(records)
             self._rejects = Rejects(self._job.rejects, self._job.source.path, header)
             parser = Parser(self._job.mapping.positions(header), len(header), self._job.options, _now_ms())

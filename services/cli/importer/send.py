@@ -23,6 +23,7 @@ from services.cli.importer.rows import Item
 LANES: Final = 4
 MAX_ITEMS: Final = 1_000
 MAX_BYTES: Final = 900 * 1024  # the door's limit is 1 MiB
+MAX_BEHIND: Final = 4 * MAX_ITEMS  # rows: a lane of rare teams must not hold back what can be resumed
 BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MAX_WAIT_S: Final = 60.0
 POST_TIMEOUT_S: Final = 60.0
@@ -65,6 +66,9 @@ class Sender:
         lane = self._lanes[zlib.crc32(item.team.encode()) % LANES]
         if lane.buffer and (len(lane.buffer) >= MAX_ITEMS or lane.size + len(item.body) > MAX_BYTES):
             await self._flush(lane)
+            for other in self._lanes:
+                if other.buffer and other.buffer[0].row < item.row - MAX_BEHIND:
+                    await self._flush(other)
         lane.buffer.append(item)
         lane.size += len(item.body) + 1
         self._last_row = item.row

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from services.cli.codes import Exit, Fail
 from services.cli.importer.mapping import Mapping
@@ -28,7 +28,10 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 # Encodings of spreadsheets; a guess among all of Python's hundred does worse on short texts.
-_LEGACY: Final = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "iso8859_15", "shift_jis", "gb18030")
+_WESTERN: Final = "cp1252"
+_LEGACY: Final = (_WESTERN, "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "shift_jis", "gb18030")
+# A sign between letters that no language writes there: the mark of a wrong guess.
+_SIGN_IN_WORD: Final = re.compile(r"[^\W\d_][¡-´¶-¿×÷€†‡ˆ‰™¤][^\W\d_]")
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
@@ -119,27 +122,42 @@ def _collect(chunk: bytes, evidence: bytearray) -> None:
 
 
 def _guess(evidence: bytes) -> str:
+    """The likeliest encoding. Between equals it is the Western one, unless that puts signs into words."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(evidence, cp_isolation=list(_LEGACY)).best()
-    return best.encoding if best is not None else "cp1252"
+    matches = from_bytes(evidence, cp_isolation=list(_LEGACY))
+    best = matches.best()
+    if best is None:
+        return _WESTERN
+    for match in matches:
+        if (match.chaos, match.coherence) == (best.chaos, best.coherence) and _WESTERN in match.could_be_from_charset:
+            if not _SIGN_IN_WORD.search(evidence.decode(_WESTERN, errors="replace")):
+                return _WESTERN
+            best = next((other for other in matches if _WESTERN not in other.could_be_from_charset), best)
+    return best.encoding
 
 
 class Records:
-    """The records of a file: `for cells in records`, the header first. Knows where it is.
+    """The records of a file: `with Records(…) as records: for cells in records`, the header first. Knows where it is.
 
     `line` is the number of the last line read, `raw` the text of the record being read, `bytes_read` how far in
     the file. A record with stray quotes comes as `csv.Error` from `next`, and the one after it can be read.
     Raises Unreadable when a quote is never closed or a line has no end.
     """
 
-    def __init__(self, source: Source, file: io.BufferedReader, delimiter: str) -> None:
-        self._file = file
-        self._text = io.TextIOWrapper(file, encoding=source.encoding, errors="surrogateescape", newline="")
+    def __init__(self, source: Source, delimiter: str) -> None:
+        self._file = source.path.open("rb")
+        self._text = io.TextIOWrapper(self._file, encoding=source.encoding, errors="surrogateescape", newline="")
         self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         self._starts_at = 0
         self.line = 0
         self.raw = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._text.close()
 
     @property
     def bytes_read(self) -> int:
@@ -190,17 +208,15 @@ def find_delimiter(source: Source, mapping: Mapping, given: str | None) -> str:
         if len(given) != 1 or given in '"\r\n':
             raise Fail(Exit.USAGE, f"--delimiter must be one character or tab, not {given!r}")
         return given
+    with source.path.open("r", encoding=source.encoding, errors="replace", newline="") as text:
+        named = _SEP_LINE.fullmatch(text.readline(MAX_LINE).strip())
+    if named:
+        return named[1]
     found: list[tuple[bool, int, str]] = []
-    with source.path.open("rb") as file:
-        text = io.TextIOWrapper(file, encoding=source.encoding, errors="replace", newline="")
-        first = text.readline(MAX_LINE)
-        named = _SEP_LINE.fullmatch(first.strip())
-        if named:
-            return named[1]
     for delimiter in DELIMITERS:
-        with source.path.open("rb") as file:
+        with Records(source, delimiter) as records:
             try:
-                header = next(iter(Records(source, file, delimiter)), [])
+                header = next(records, [])
             except (csv.Error, Unreadable):
                 continue
         found.append((_holds(mapping, header), len(header), delimiter))
