@@ -11,7 +11,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from deploy.errors import EngineUnavailable, TopicMismatch, TopicRefused
 from schemas.topics import TOPICS, Topic
@@ -67,7 +67,7 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         await admin.start()
         yield admin
-    except (KafkaConnectionError, OSError) as error:
+    except (KafkaError, OSError) as error:
         raise EngineUnavailable("kafka", bootstrap, 0) from error
     finally:
         await admin.close()

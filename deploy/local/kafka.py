@@ -107,7 +107,7 @@ def _rehearse(runtime: Runtime, flags: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Become the broker. Exit code 1, with the reason in the log, when that cannot be."""
+    """Become the broker. Exit code 2, with the reason in the log, when trying again would end the same way."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.kafka", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the instance; Kafka keeps to DIR/kafka")
     parser.add_argument("--port", type=int, required=True, help="port of the broker on 127.0.0.1")
@@ -118,7 +118,7 @@ def main() -> None:
         command = prepare_broker(prepare_runtime(), broker)
     except DeployError as error:
         log.error(error.code, error=str(error))
-        sys.exit(1)
+        sys.exit(2)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606  no shell is wanted: the broker takes over this process
 

@@ -33,27 +33,31 @@ def ports_of(base: int, workers: int) -> dict[str, int]:
     return {name: base + offset for name, offset in offsets.items()}
 
 
-def choose(base: int | None, remembered: int | None, workers: int) -> int:
-    """The base to use.
+def choose(base: int | None, remembered: int | None, workers: int, unused: frozenset[str] = frozenset()) -> int:
+    """The base to use. `unused`: names whose ports need not be free, as another cluster takes their place.
 
     A base that was asked for is used or refused. With none (`None`) or any (0), the one this data directory used
     last is kept when it is free; then `None` tries 8600, 8640, …, and 0 draws a free block.
 
     Raises: PortTaken.
     """
+
+    def needed(of: int) -> dict[str, int]:
+        return {name: port for name, port in ports_of(of, workers).items() if name not in unused}
+
     if base:
-        _wait_until_free(ports_of(base, workers))
+        _wait_until_free(needed(base))
         return base
     if remembered:
         try:
-            _wait_until_free(ports_of(remembered, workers))
+            _wait_until_free(needed(remembered))
         except PortTaken:
             pass
         else:
             return remembered
     if base is None:
         for candidate in range(DEFAULT_BASE, DEFAULT_BASE + 10 * STEP, STEP):
-            if first_taken(ports_of(candidate, workers)) is None:
+            if first_taken(needed(candidate)) is None:
                 return candidate
     return free_base(workers)
 
