@@ -37,11 +37,17 @@ _SWEEP_EVERY_S: Final = 10.0
 MakeChannels = Callable[[AlertsSettings, aiohttp.ClientSession], Sequence[Channel]]
 
 
-def build_app(deliveries: routes.Deliveries, keyring: Keyring, ready: Ready) -> FastAPI:
-    """The HTTP side: health, metrics and `/v1/deliveries`."""
-    app = FastAPI(title="Pulse alerts", summary="Who was told about which follow-up, and what is still to be told.")
+def build_app(settings: AlertsSettings, deliveries: routes.Deliveries, ready: Ready) -> FastAPI:
+    """The HTTP side: health, metrics and `/v1/deliveries`. Someone else keeps the service at work."""
+    app = FastAPI(
+        title="Pulse alerts",
+        summary="Who was told about which follow-up, and what is still to be told.",
+        description="Every error is a problem body (RFC 9457) with a stable `code`.",
+        version="1",
+        redoc_url=None,
+    )
     http.install(app, ready)
-    app.include_router(routes.router(deliveries, keyring))
+    app.include_router(routes.router(deliveries, Keyring(settings.key_hashes)))
     return app
 
 
@@ -120,13 +126,22 @@ class _Server(uvicorn.Server):
 async def serve(settings: AlertsSettings, make_channels: MakeChannels = configured) -> int:
     """Serve until SIGTERM or SIGINT; the exit status: 0 then, 1 when a part of it failed."""
     async with opened(settings, make_channels) as alerts:
-        app = build_app(alerts.store, Keyring(settings.key_hashes), alerts.ready)
+        app = build_app(settings, alerts.store, alerts.ready)
         server = _Server(
-            uvicorn.Config(app, host=settings.host, port=settings.alerts_port, log_config=None, access_log=False)
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.alerts_port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=round(DRAIN_S),
+            )
         )
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        log.info("listening", host=settings.host, port=settings.alerts_port)
         serving = asyncio.create_task(server.serve(), name="http")
         working = asyncio.create_task(alerts.work(), name="alerts")
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -138,6 +153,7 @@ async def serve(settings: AlertsSettings, make_channels: MakeChannels = configur
         working.cancel()
         server.should_exit = True
         await asyncio.gather(serving, working, return_exceptions=True)
+        log.info("stopped", asked=asked)
         return 0 if asked else 1
 
 

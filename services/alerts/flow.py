@@ -30,7 +30,9 @@ _RECORDS: Final = 500
 # Offsets of events that are stored twice at most this often; until then a restart reads them again, to no effect.
 _COMMIT_EVERY_S: Final = 0.2
 _COMMIT_WITHIN_S: Final = 5.0
-_QUIET_S: Final = 15.0
+# An idle consumer hears nothing in an outage either, so the broker is asked something small now and then.
+_ASK_EVERY_S: Final = 3.0
+_QUIET_S: Final = 12.0
 _KINDS: Final = frozenset(get_args(Kind))
 _decoder = msgspec.json.Decoder(FollowupRecord)
 
@@ -89,13 +91,14 @@ class Flow:
         self._lanes = lanes
         self._stored: dict[TopicPartition, int] = {}
         self._stored_more = asyncio.Event()
-        self._polled_s: float | None = None
+        self._answered_s: float | None = None
+        self._polled_s = 0.0
 
     def trouble(self) -> str | None:
         """Why events may not be arriving; None: they are."""
-        if self._polled_s is None:
+        if self._answered_s is None:
             return "followups.v1 is not being read yet"
-        if time.monotonic() - self._polled_s > _QUIET_S:
+        if time.monotonic() - min(self._answered_s, self._polled_s) > _QUIET_S:
             return "followups.v1 has not answered lately"
         return None
 
@@ -110,25 +113,28 @@ class Flow:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # a fresh group starts at the beginning; `Store.add` knows what is too old
         )
-        committing: asyncio.Task[None] | None = None
         self._stored.clear()
+        helpers: list[asyncio.Task[None]] = []
         try:
             await consumer.start()
-            partitions = await partitions_of(consumer, FOLLOWUPS)
+            partitions = partitions_of(FOLLOWUPS)
             consumer.assign(partitions)
             log.info("reading", topic=FOLLOWUPS, partitions=len(partitions))
-            committing = asyncio.create_task(self._commit(consumer))
-            while not committing.done():
+            helpers += [asyncio.create_task(self._commit(consumer)), asyncio.create_task(self._ask(consumer))]
+            while not any(helper.done() for helper in helpers):
                 batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
                 self._polled_s = time.monotonic()
                 if batches:
                     await self.take(batches)
-            committing.result()
+            for helper in helpers:
+                if helper.done():
+                    helper.result()
         finally:
-            self._polled_s = None
-            if committing is not None:
-                committing.cancel()
-                await asyncio.gather(committing, return_exceptions=True)
+            self._answered_s = None
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            if helpers:
                 with contextlib.suppress(KafkaError, TimeoutError):
                     await self._commit_stored(consumer)
             await consumer.stop()
@@ -168,6 +174,15 @@ class Flow:
             except (KafkaError, TimeoutError) as error:
                 log.warning("commit_failed", error=type(error).__name__)
             await asyncio.sleep(_COMMIT_EVERY_S)
+
+    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
+        """Keep `trouble` true: note each answer of the broker."""
+        while True:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_ASK_EVERY_S):
+                    await consumer.end_offsets(consumer.assignment())
+                self._answered_s = time.monotonic()
+            await asyncio.sleep(_ASK_EVERY_S)
 
     async def _commit_stored(self, consumer: AIOKafkaConsumer) -> None:
         self._stored_more.clear()

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.topics import PARTITIONS
 
 log = structlog.get_logger()
 
@@ -25,10 +27,6 @@ async def kept_up(read: Callable[[], Awaitable[None]], topic: str) -> None:
             await asyncio.sleep(_REST_S)
 
 
-async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """All partitions of a topic. Raises UnknownTopicOrPartitionError, an outage like another, until it is made."""
-    await consumer.topics()  # asks the broker: metadata of a topic not subscribed to is not held
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise UnknownTopicOrPartitionError(topic)
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+def partitions_of(topic: str) -> list[TopicPartition]:
+    """All partitions of a topic of ours."""
+    return [TopicPartition(topic, number) for number in range(PARTITIONS)]

@@ -39,7 +39,7 @@ class PeopleTail:
         )
         try:
             await consumer.start()
-            partitions = await partitions_of(consumer, PEOPLE)
+            partitions = partitions_of(PEOPLE)
             consumer.assign(partitions)
             since_ms = int(time.time() * 1_000) - BACK_MS
             starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))

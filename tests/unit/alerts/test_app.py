@@ -10,15 +10,32 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from pydantic import SecretStr
 
 from services.alerts.app import build_app, run
 from services.alerts.deliveries import Delivery
 from services.alerts.store import Store
-from services.common.keys import Keyring, key_hash
-from services.common.settings import AlertsSettings
+from services.common.keys import key_hash
+from services.common.settings import AlertsSettings, KeyKind
 from tests.unit.alerts.builders import SECRET, now_ms, raised, until
 
-KEYS = Keyring({kind: (key_hash(f"{kind}-key"),) for kind in ("read", "admin", "write", "import")})
+KEYS: dict[KeyKind, tuple[str, ...]] = {
+    "read": (key_hash("read-key"),),
+    "admin": (key_hash("admin-key"),),
+    "write": (key_hash("write-key"),),
+    "import": (key_hash("import-key"),),
+}
+
+
+def settings_in(folder: Path, **given: Any) -> AlertsSettings:
+    return AlertsSettings(
+        kafka="127.0.0.1:1",
+        clickhouse=SecretStr("http://127.0.0.1:1"),
+        alerts_dir=folder,
+        alerts_port=0,
+        key_hashes=KEYS,
+        **given,
+    )
 
 
 class Door:
@@ -42,7 +59,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     store = Store(tmp_path)
     async with aiohttp.ClientSession() as session:
         door = Door("", store, session)
-        app = build_app(store, KEYS, lambda: door.reason)
+        app = build_app(settings_in(tmp_path), store, lambda: door.reason)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
@@ -60,6 +77,14 @@ async def test_health_metrics_and_description_need_no_key(door: Door) -> None:
     door.reason = "followups.v1 is not being read yet"
     status, body = await door.get("/readyz", None)
     assert (status, body["detail"]) == (503, door.reason)
+
+
+async def test_the_description_tells_the_key_and_every_refusal(door: Door) -> None:
+    _, described = await door.get("/openapi.json", None)
+    operation = described["paths"]["/v1/deliveries"]["get"]
+    assert set(operation["responses"]) == {"200", "401", "403", "422"}
+    assert operation["security"] == [{"HTTPBearer": []}]
+    assert "application/problem+json" in operation["responses"]["422"]["content"]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +132,7 @@ async def test_a_bad_parameter_is_named(door: Door, query: str) -> None:
 def test_bad_settings_stop_the_start_with_status_2(
     tmp_path: Path, url: str, secret: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = AlertsSettings(
-        kafka="127.0.0.1:1",
-        clickhouse="http://127.0.0.1:1",
-        alerts_dir=tmp_path,
-        alerts_port=0,
-        alerts_webhook_url=url,
-        alerts_webhook_secret=secret,
-    )
+    settings = settings_in(tmp_path, alerts_webhook_url=url, alerts_webhook_secret=secret)
     with pytest.raises(SystemExit) as stopped:
         run(settings)
     assert stopped.value.code == 2
