@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,7 +18,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from services.common import http
+from services.common import http, logs
 from services.common.keys import Keyring
 from services.common.problems import Unavailable
 from services.common.settings import QuerySettings
@@ -96,6 +98,10 @@ def build_app(
 
 def run(settings: QuerySettings) -> None:
     """Serve until SIGTERM or SIGINT; then end live streams, finish what runs, and return."""
+    logs.configure("query", settings.log_format)
+    # aiokafka tells each retry of an outage; the follower and the log tell what matters, once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     uvloop.run(_serve(settings))
 
 
@@ -111,8 +117,6 @@ async def _serve(settings: QuerySettings) -> None:
     feed = Feed()
     config = uvicorn.Config(
         build_app(settings, feed=feed),
-        host=settings.host,
-        port=settings.query_port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -126,9 +130,11 @@ async def _serve(settings: QuerySettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    log.info("query_started", port=settings.query_port)
-    await server.serve()
-    log.info("query_stopped")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.create_server((settings.host, settings.query_port), family=family, backlog=config.backlog)
+    log.info("listening", host=settings.host, port=listener.getsockname()[1])
+    await server.serve([listener])
+    log.info("stopped")
 
 
 async def _keep_asking(store: Store) -> None:

@@ -15,6 +15,7 @@ from services.query.people import look_up
 from services.query.spark import Spark, spark
 from services.query.views import Numbers, numbers
 from services.query.words import (
+    CHANCE,
     ago_text,
     answers_text,
     change_text,
@@ -22,9 +23,10 @@ from services.query.words import (
     excerpt,
     headline,
     margin_text,
+    window_text,
 )
 from stream.domain.minutes import WINDOWS, ceil_minute, window_name
-from stream.domain.scores import Tally, difference
+from stream.domain.scores import Difference, Tally, difference
 
 TEAMS_A_PAGE: Final = 48
 CASES_SHOWN: Final = 24
@@ -74,6 +76,15 @@ class CaseCard:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The newest follow-ups that wait, and how many there are over all teams."""
+
+    cases: list[CaseCard]
+    active: int
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything a card list needs."""
 
@@ -86,7 +97,7 @@ class Board:
 
 def window_links() -> list[tuple[str, str]]:
     """The live windows: (name, text)."""
-    return [(window_name(minutes), window_name(minutes).replace("h", " h").replace("d", " d")) for minutes in WINDOWS]
+    return [(window_name(minutes), window_text(minutes)) for minutes in WINDOWS]
 
 
 async def read_board(own: Services, minutes: int, after: str = "", only: list[str] | None = None) -> Board:
@@ -130,16 +141,19 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
     )
 
 
-async def read_cases(own: Services) -> list[CaseCard]:
-    """The newest follow-ups that wait for somebody."""
-    rows, _ = await followups.page(own.store, followups.Filter(states=ACTIVE), None, CASES_SHOWN)
-    texts = await look_up(own.store, ((row.team, row.response_id) for row in rows))
+async def read_waiting(own: Services) -> Waiting:
+    """The newest follow-ups that wait for somebody, and how many there are in all."""
     now_ms = own.now_ms()
+    (rows, _), counts = await asyncio.gather(
+        followups.page(own.store, followups.Filter(states=ACTIVE), None, CASES_SHOWN),
+        followups.counts(own.store, None, now_ms),
+    )
+    texts = await look_up(own.store, ((row.team, row.response_id) for row in rows))
     cards = []
     for row in rows:
         text = texts.get((row.team, row.response_id))
         cards.append(_case_card(row, "" if text is None else text.comment, now_ms))
-    return cards
+    return Waiting(cards, sum(team.active for team in counts.values()), sum(team.overdue for team in counts.values()))
 
 
 def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases: CasesLine | None) -> Card:
@@ -154,10 +168,17 @@ def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases
         margin=margin_text(figures),
         answers=answers_text(figures.n),
         change=change_text(moved if comparable else None, minutes) if figures.state == "ok" else "",
-        direction="" if moved is None or not comparable else "up" if moved.raw > 0 else "down" if moved.raw < 0 else "",
+        direction=_direction(moved) if comparable else "",
         spark=spark(points, least),
         cases=cases,
     )
+
+
+def _direction(moved: Difference | None) -> str:
+    """Which way a score went; nowhere when that could be chance."""
+    if moved is None or moved.p_value >= CHANCE:
+        return ""
+    return "up" if moved.raw > 0 else "down"
 
 
 def _cases_line(cases: TeamCases | None, now_ms: int) -> CasesLine:

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
 from schemas.responses import TEAM_PATTERN
-from services.query.deps import READ, READ_AT_LEAST, Own
+from services.query.deps import READ_AT_LEAST, Own
 from services.query.live import HEARTBEAT_S, stream
 from services.query.position import partition_views
 from services.query.views import PositionView
@@ -21,7 +21,7 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-@router.get("/live", tags=["live"], summary="Live events", response_class=EventStream, dependencies=READ)
+@router.get("/live", tags=["live"], summary="Live events", response_class=EventStream, dependencies=READ_AT_LEAST)
 async def get_live(
     own: Own,
     team: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -11,11 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 from pydantic import StringConstraints
 
 from schemas.responses import TEAM_PATTERN
 from services.common.problems import Forbidden, NotFound, TooLarge, Unavailable
-from services.query.board import read_board, read_cases, window_links
+from services.query.board import read_board, read_waiting, window_links
 from services.query.deps import Own, at_least, reader, signed_in
 from services.query.sessions import LIFE_S
 from stream.domain.minutes import WINDOWS, window_name
@@ -40,6 +42,16 @@ _PAGES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def _prose(text: str) -> Markup:
+    """Paragraphs, with `code` in backticks, as our docstrings have it."""
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    coded = [re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(paragraph))) for paragraph in paragraphs]
+    return Markup("".join(f"<p>{paragraph}</p>" for paragraph in coded))  # noqa: S704  escaped above
+
+
+_PAGES.filters["prose"] = _prose
 _PAGES.globals["static"] = lambda name: f"/static/{name}?v={_TAGS[name]}"
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -63,13 +75,13 @@ async def get_board(
     since = own.feed.event_id(own.feed.number_before(asyncio.get_running_loop().time() - _LOOK_BACK_S))
     try:
         board = await read_board(own, _MINUTES[window], after)
-        cases = await read_cases(own)
+        waiting = await read_waiting(own)
     except Unavailable as problem:
         answer = render("problem.html", status=problem.status)
         answer.headers.update(problem.headers())
         return answer
     return render(
-        "board.html", board=board, cases=cases, window=window, windows=window_links(), after=after, since=since
+        "board.html", board=board, waiting=waiting, window=window, windows=window_links(), after=after, since=since
     )
 
 
@@ -88,7 +100,7 @@ async def get_cards(
 @router.get("/fragments/followups", dependencies=[Depends(reader), Depends(at_least)])
 async def get_cases(own: Own) -> Response:
     """The follow-ups that wait."""
-    return render("followups.html", cases=await read_cases(own))
+    return render("followups.html", waiting=await read_waiting(own))
 
 
 @router.post("/login")
@@ -139,11 +151,17 @@ async def get_static(name: str, request: Request) -> Response:
 
 
 def _same_site(request: Request) -> None:
-    """Refuse a form that another site's page sends. A client that is no browser names neither site nor origin."""
+    """Refuse a form that another site's page sends.
+
+    Browsers say where a form comes from; one too old to do so still sends an Origin. A client that is no browser
+    sends neither, and carries no cookie either.
+    """
+    site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site") or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    )
+    if site is not None:
+        elsewhere = site not in ("same-origin", "none")
+    else:
+        elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if elsewhere:
         raise Forbidden("forms are taken from this site's own pages only")
 

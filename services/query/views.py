@@ -50,8 +50,8 @@ class Numbers(View):
     state: State = Field(description="`too_few`: fewer answers than the configured least sample; numbers still stand")
 
 
-class ScoreView(Numbers):
-    """The score of one window `(from, to]`."""
+class WindowHead(View):
+    """Which window a score is of: `(from, to]`."""
 
     team: str | None = Field(description="null: over all teams")
     window: str
@@ -63,6 +63,11 @@ class ScoreView(Numbers):
     )
     from_: datetime | None = Field(alias="from", description="null: from the beginning")
     to: datetime
+
+
+class ScoreView(Numbers, WindowHead):
+    """The score of one window."""
+
     excluded: dict[str, int] = Field(
         description="answers in the window that are not counted, by reason; one with two reasons stands under both"
     )

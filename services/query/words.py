@@ -12,7 +12,7 @@ from stream.domain.scores import Difference
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 86_400
-_NAMES: Final = {60: "hour", 1_440: "24 hours"}
+CHANCE: Final = 0.05  # p-value from which a difference is called one that could be chance
 
 
 def signed(points: int) -> str:
@@ -58,24 +58,25 @@ def answers_text(n: int) -> str:
 
 
 def window_text(minutes: int) -> str:
-    """A window as it is called: hour, 24 hours, 7 days.
+    """A window as it is called.
 
     >>> window_text(60), window_text(1440), window_text(10080)
-    ('hour', '24 hours', '7 days')
+    ('1 h', '24 h', '7 d')
     """
-    return _NAMES.get(minutes) or window_name(minutes).replace("d", " days").replace("h", " hours").replace("m", " min")
+    name = window_name(minutes)
+    return f"{name[:-1]} {name[-1]}"
 
 
 def change_text(found: Difference | None, minutes: int) -> str:
-    """How the score moved against the window of the same length before; `None` when either has no answers."""
-    before = f"the {window_text(minutes)} before"
+    """How the score moved against the window of the same length before; None: they cannot be compared."""
+    before = f"previous {window_text(minutes)}"
     if found is None:
-        return f"nothing to compare with in {before}"
+        return f"too few answers in the {before} to compare"
     points = rounded(found.raw)
     if points == 0:
         return f"same as {before}"
     arrow = "▲" if points > 0 else "▼"
-    chance = "" if found.p_value < 0.05 else ", could be chance"
+    chance = "" if found.p_value < CHANCE else ", maybe chance"
     return f"{arrow} {abs(points)} on {before}{chance}"
 
 

@@ -15,7 +15,7 @@ const STATES = {
   connecting: "Connecting…",
   live: "Live",
   reconnecting: "Reconnecting…",
-  delayed: "Waiting for the log; numbers may be old",
+  delayed: "Delayed; numbers may be old",
   signedOut: "Signed out: reload to sign in",
 };
 function say(state) {
