@@ -6,6 +6,7 @@ changes neither the set of events nor the last value of any key.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -21,6 +22,12 @@ from stream.domain.values import Meta
 from stream.domain.view import LogRecord, View
 from stream.domain.work import Effects, Work
 
+MOST_BYTES: Final = 65_536  # of a record: what the door lets in is well below, and what comes of it fits a message
+MOST_KEY_BYTES: Final = 256  # of a bad key that a reject repeats
+UUID_CHARACTERS: Final = 36
+MOST_REVISIONS: Final = 1 << 53
+_TEAM: Final = re.compile(rb"[a-z0-9][a-z0-9._-]{0,63}")
+_APPENDED_DIGITS: Final = 15  # milliseconds until the year 33658
 _DECODER: Final[msgspec.json.Decoder[FeedbackRecord]] = msgspec.json.Decoder(FeedbackRecord)
 
 
@@ -61,7 +68,7 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
             else:
                 answers.apply(work, team, message, appended_ms)
         if isinstance(message, Unusable):
-            work.rejects.append((record.key, _reject(work, record, message)))
+            work.rejects.append(_reject(work, record, message))
     if records:
         last = records[-1]
         meta = Meta(
@@ -84,25 +91,33 @@ def _parse(record: LogRecord, partition: int) -> Answer | Tick | Unusable:
     value, key = record.value, record.key
     if value is None:
         return Unusable("no_value", "a record of the log has a value")
+    if len(value) > MOST_BYTES:
+        return Unusable("too_large", f"a record has at most {MOST_BYTES} bytes")
     try:
         message = _DECODER.decode(value)
     except msgspec.DecodeError as error:
-        return Unusable("undecodable", str(error))
+        return Unusable("undecodable", str(error)[:200])
     except UnicodeDecodeError:
         return Unusable("undecodable", "not UTF-8")
+    except RecursionError:
+        return Unusable("undecodable", "nested too deep")
     if isinstance(message, Answer):
         if not key:
             return Unusable("no_key", "the key of an answer is its team")
+        if _TEAM.fullmatch(key) is None:
+            return Unusable("bad_key", "a team is 1 to 64 of a-z 0-9 . _ -, and begins with one of a-z 0-9")
         if topics.partition_of(key) != partition:
             return Unusable("wrong_partition", f"murmur2 puts this key in partition {topics.partition_of(key)}")
-        if not key.isascii():
-            return Unusable("bad_key", "a team is lower-case ASCII")
+        if not 0 <= message.revision <= MOST_REVISIONS:
+            return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
+        if len(message.response_id) != UUID_CHARACTERS:
+            return Unusable("bad_field", "response_id is a UUID")
     return message
 
 
 def _appended_ms(record: LogRecord) -> int:
     for name, value in record.headers:
-        if name == topics.APPENDED_HEADER and value.isdigit():
+        if name == topics.APPENDED_HEADER and value.isdigit() and len(value) <= _APPENDED_DIGITS:
             return int(value)
     return record.timestamp
 
@@ -133,8 +148,11 @@ def _unknown(work: Work, team: str, message: Answer) -> bool:
     return work.answer(keys.answer(team, message.response_id)) is None
 
 
-def _reject(work: Work, record: LogRecord, why: Unusable) -> Reject:
-    return Reject(
+def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None, Reject]:
+    key, value = record.key, record.value
+    if key is not None:
+        key = key[:MOST_KEY_BYTES]
+    reject = Reject(
         id=ids.uuid5(work.generation, work.partition, record.offset, "reject"),
         topic=topics.FEEDBACK,
         partition=work.partition,
@@ -142,6 +160,7 @@ def _reject(work: Work, record: LogRecord, why: Unusable) -> Reject:
         at_ms=record.timestamp,
         reason=why.reason,
         detail=why.detail,
-        key=None if record.key is None else record.key.decode(errors="replace"),
-        record=record.value,
+        key=None if key is None else key.decode(errors="replace"),
+        record=None if value is None or len(value) > MOST_BYTES else value,
     )
+    return key, reject

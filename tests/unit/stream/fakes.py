@@ -145,7 +145,7 @@ class LogBuilder:
         self.next_offset = record.offset + 1
         return record
 
-    def answer(self, number: int, score: int, team: str = TEAMS[0], **fields: Any) -> Record:
+    def answer(self, number: int, score: int, *, team: str = TEAMS[0], **fields: Any) -> Record:
         """One answer, appended now."""
         return self.append(team.encode(), answer_value(number, score, **fields))
 

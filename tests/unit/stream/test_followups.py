@@ -46,7 +46,7 @@ def anna(log: LogBuilder, number: int, score: int, **fields: Any) -> None:
 
 def test_a_detractor_answer_raises_a_case_with_both_clocks_running_from_its_append() -> None:
     log = LogBuilder()
-    came_with = {
+    came_with: dict[str, Any] = {
         "survey": "s",
         "channel": "web",
         "locale": "da-DK",
