@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from deploy.local.ports import free_base
 from deploy.local.spawn import leashed
 from schemas.followups import FollowupEvent
 from services.alerts.store import FILE
@@ -86,9 +86,7 @@ class Instance:
 @pytest.fixture
 def instance(engines: Engines, tmp_path: Path) -> Instance:
     engines.topics(anew=True)
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    return Instance(engines.kafka, engines.database(), tmp_path / "alerts", port, tmp_path / "alerts.log")
+    return Instance(engines.kafka, engines.database(), tmp_path / "alerts", free_base(), tmp_path / "alerts.log")
 
 
 @asynccontextmanager
