@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -39,6 +39,26 @@ def backoff() -> Iterator[float]:
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
+def _sends(
+    producer: AIOKafkaProducer, partition: int, messages: Sequence[Message]
+) -> Iterator[Awaitable[Awaitable[object]]]:
+    """Queue messages by topic, in order, each batch as large as the producer makes them.
+
+    A whole batch is handed over at once: aiokafka's way of one message at a time costs ten times as much.
+    """
+    by_topic: dict[str, list[Message]] = {}
+    for message in messages:
+        by_topic.setdefault(message.topic, []).append(message)
+    for topic, of_topic in by_topic.items():
+        batch = producer.create_batch()
+        for _, key, value in of_topic:
+            if batch.append(timestamp=None, key=key, value=value) is None:  # full
+                yield producer.send_batch(batch, topic, partition=partition)
+                batch = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
+        yield producer.send_batch(batch, topic, partition=partition)
+
+
 class KafkaOutbox:
     """An idempotent producer, made anew after any error: a producer that has failed once may stay stuck."""
 
@@ -63,10 +83,7 @@ class KafkaOutbox:
             producer = None
             try:
                 producer = await self._ready()
-                sent = [
-                    await producer.send(message.topic, message.value, message.key, partition) for message in messages
-                ]
-                await asyncio.gather(*sent)
+                await asyncio.gather(*[await waiting for waiting in _sends(producer, partition, messages)])
             except (KafkaError, OSError, TimeoutError) as error:
                 metrics.SEND_FAILURES.inc()
                 log.warning("send_refused", error=type(error).__name__, wait_s=wait_s)

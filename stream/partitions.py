@@ -30,7 +30,8 @@ from stream.domain.work import Effects
 from stream.errors import Revoked, StateNotOfThisLog, fatal_on_error
 from stream.log import Log
 from stream.outbox import KafkaOutbox, Outbox
-from stream.state import Message, State, block_cache, encode
+from stream.state import Message, State, block_cache
+from stream.wire import encode
 
 log = structlog.get_logger()
 TICK_EVERY_S: Final = 1.0

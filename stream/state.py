@@ -17,10 +17,9 @@ from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdic
 
 from stream.domain import keys, values
 from stream.domain.values import Meta
-from stream.domain.work import Effects, Out
+from stream.domain.work import Effects
 
 _MIB: Final = 1 << 20
-_JSON: Final = msgspec.json.Encoder()
 
 
 class Message(NamedTuple):
@@ -32,11 +31,6 @@ class Message(NamedTuple):
 
 
 _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
-
-
-def encode(outputs: Sequence[Out]) -> list[Message]:
-    """Outputs as they go over the wire: JSON."""
-    return [Message(out.topic, out.key, _JSON.encode(out.message)) for out in outputs]
 
 
 def block_cache(mib: int = 96) -> Cache:

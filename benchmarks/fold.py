@@ -1,0 +1,171 @@
+"""Answers a second through the fold and its state alone, without Kafka: what one core can do at most.
+
+What is timed is what the agent does with a batch: fold, encode, one atomic write to RocksDB, the outbox cleared. The
+log is made beforehand, in batches of 4,000 over 16 partitions in turn: event times over two hours, the append time of
+each answer in the header of a copied log and close to its event time, so that windows move as they would live; 30 %
+name a respondent, 10 % are detractors. The clock is the processor time of the folding thread; RocksDB's own threads and
+other programs are not in it.
+
+    python -m benchmarks.fold [--variant main] [--answers 320000] [--top 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas import topics
+from schemas.feedback import Answer
+from stream.domain.fold import fold
+from stream.state import State, block_cache
+from stream.wire import encode
+
+BATCH: Final = 4_000
+SPAN_MS: Final = 2 * 3_600_000
+START_MS: Final = 1_790_000_040_000
+SCORES: Final = (9, 10, 10, 9, 8, 7, 9, 10, 8, 3)
+WITH_RESPONDENT: Final = 0.3
+DELAY_MS: Final = 3_000  # an answer reaches the log up to this long after it was given
+SEED: Final = 20_261_122
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is unlike in a log. `late_ms`: how long before its append an answer was given, at least and at most."""
+
+    teams: int = 500
+    late_ms: tuple[int, int] = (0, DELAY_MS)
+    again: float = 0.0
+
+
+VARIANTS: Final = {
+    "main": Variant(),
+    "all late": Variant(late_ms=(10 * 60_000, 30 * 86_400_000)),
+    "10 % duplicates": Variant(again=0.1),
+    "100,000 teams": Variant(teams=100_000),
+}
+
+
+class Record(NamedTuple):
+    """A record of the log, as a consumer gives it."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def batches(variant: Variant, answers: int) -> Iterator[list[tuple[int, list[Record]]]]:
+    """Rounds of one batch a partition: (partition, records). Drawn from a seed, the same each time."""
+    draw = random.Random(SEED)
+    encode_answer = msgspec.json.Encoder().encode
+    teams: list[list[bytes]] = [[] for _ in range(topics.PARTITIONS)]
+    for number in range(variant.teams):
+        key = f"team-{number}".encode()
+        teams[topics.partition_of(key)].append(key)
+    rounds = max(1, answers // (BATCH * topics.PARTITIONS))
+    for index in range(rounds):
+        found = []
+        for partition in range(topics.PARTITIONS):
+            records: list[Record] = []
+            for at in range(index * BATCH, (index + 1) * BATCH):
+                appended_ms = START_MS + SPAN_MS * at // (rounds * BATCH)
+                if records and draw.random() < variant.again:
+                    key, value = draw.choice(records)[2:4]
+                else:
+                    key = draw.choice(teams[partition])
+                    value = encode_answer(_answer(draw, appended_ms - draw.randint(*variant.late_ms)))
+                headers = ((topics.APPENDED_HEADER, b"%d" % appended_ms),)
+                records.append(Record(at, START_MS + SPAN_MS, key, value, headers))
+            found.append((partition, records))
+        yield found
+
+
+def _answer(draw: random.Random, event_ms: int) -> Answer:
+    drawn = f"{draw.getrandbits(128):032x}"
+    return Answer(
+        response_id=f"{drawn[:8]}-{drawn[8:12]}-7{drawn[13:16]}-8{drawn[17:20]}-{drawn[20:]}",
+        score=draw.choice(SCORES),
+        content=f"{draw.getrandbits(128):032x}",
+        answered_ms=event_ms,
+        respondent=f"{draw.getrandbits(128):032x}" if draw.random() < WITH_RESPONDENT else None,
+        survey="after-purchase",
+        channel="web",
+    )
+
+
+@dataclass(slots=True)
+class Measured:
+    """How many answers, and how many seconds of the thread went where."""
+
+    answers: int = 0
+    fold_s: float = 0.0
+    encode_s: float = 0.0
+    commit_s: float = 0.0
+
+    @property
+    def per_s(self) -> float:
+        """Answers a second of the folding thread."""
+        return self.answers / (self.fold_s + self.encode_s + self.commit_s)
+
+
+def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = None) -> Measured:
+    """Fold a log of `variant` into 16 fresh states."""
+    measured = Measured()
+    clock = time.thread_time
+    with tempfile.TemporaryDirectory() as folder:
+        cache = block_cache()
+        states = [State(Path(folder) / str(partition), cache) for partition in range(topics.PARTITIONS)]
+        for found in batches(variant, answers):
+            if profile is not None:
+                profile.enable()
+            for partition, records in found:
+                state = states[partition]
+                started = clock()
+                effects = fold(state, records, partition)
+                folded = clock()
+                messages = encode(effects.outputs)
+                encoded = clock()
+                state.commit(effects, messages)
+                state.clear_outbox(effects.meta.position)
+                measured.answers += len(records)
+                measured.fold_s += folded - started
+                measured.encode_s += encoded - folded
+                measured.commit_s += clock() - encoded
+            if profile is not None:
+                profile.disable()
+        for state in states:
+            state.close()
+    return measured
+
+
+def main() -> None:
+    """Print a line a variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", choices=VARIANTS, action="append")
+    parser.add_argument("--answers", type=int, default=320_000)
+    parser.add_argument("--top", type=int, default=0, help="print the most expensive functions (slows it down)")
+    options = parser.parse_args()
+    print(f"{'variant':<16} {'answers/s':>10}   fold  encode  commit   µs an answer")
+    for name in options.variant or VARIANTS:
+        profile = cProfile.Profile() if options.top else None
+        measured = measure(VARIANTS[name], options.answers, profile)
+        parts = [1e6 * part / measured.answers for part in (measured.fold_s, measured.encode_s, measured.commit_s)]
+        print(f"{name:<16} {measured.per_s:>10,.0f}  {parts[0]:5.2f}   {parts[1]:5.2f}   {parts[2]:5.2f}")
+        if profile is not None:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(options.top)
+
+
+if __name__ == "__main__":
+    main()

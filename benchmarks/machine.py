@@ -1,0 +1,25 @@
+"""Which core does what: the measured process has one to itself, everything it talks to has the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+
+def cores() -> tuple[str, str]:
+    """(the core that is measured, the cores for the rest), as `taskset -c` takes them; both the same on one core."""
+    allowed = sorted(os.sched_getaffinity(0))
+    rest = allowed[1:] or allowed
+    return str(allowed[0]), ",".join(map(str, rest))
+
+
+def pinned(core: str, command: Sequence[str]) -> list[str]:
+    """`command`, held to `core` by taskset where there is one."""
+    taskset = shutil.which("taskset")
+    return [taskset, "-c", core, *command] if taskset else list(command)
+
+
+def plain_environment() -> dict[str, str]:
+    """Our environment without any setting of Pulse: a benchmark decides them all."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("PULSE_")}
