@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from services.common import http, logs
+from services.common import http
 from services.common.keys import Keyring
 from services.common.settings import IngestSettings
 from services.ingest import openapi, pages
@@ -55,7 +55,6 @@ def run(settings: IngestSettings) -> None:
 
     Raises:  SystemExit with a message when the log's topics are not those of this generation.
     """
-    logs.configure("ingest", settings.log_format)
     # aiokafka tells each retry in hundreds of lines a second; the publisher tells what matters, once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -11,14 +11,21 @@ from tests.unit.ingest.bad_requests import Bad, answer, dated
 from tests.unit.ingest.fakes import FakeLog, door, post
 
 
-@pytest.fixture
-def log() -> FakeLog:
-    return FakeLog()
+@pytest.fixture(scope="module")
+def app_and_log() -> tuple[Door, FakeLog]:
+    log = FakeLog()
+    return door(log), log
 
 
 @pytest.fixture
-def app(log: FakeLog) -> Door:
-    return door(log)
+def app(app_and_log: tuple[Door, FakeLog]) -> Door:
+    return app_and_log[0]
+
+
+@pytest.fixture
+def log(app_and_log: tuple[Door, FakeLog]) -> FakeLog:
+    app_and_log[1].held.clear()
+    return app_and_log[1]
 
 
 def test_the_table_is_as_long_as_promised_and_its_names_are_unique() -> None:
