@@ -1,151 +1,33 @@
-"""The ClickHouse engine behind ClickHouse's HTTP protocol, as a process of its own.
+"""The ClickHouse engine as a process of its own, behind ClickHouse's HTTP protocol.
 
-`python -m deploy.local.clickhouse --data DIR --port P` keeps its data in DIR/clickhouse. It speaks what
-clickhouse-connect, sync and async, and `curl` need; it keeps no sessions and asks for no password: it listens on
-loopback only. What it acknowledged survives kill -9. SIGTERM ends it after the queries that run.
+`python -m deploy.local.clickhouse --data DIR --port P` keeps its data in DIR/clickhouse. SIGTERM ends it after the
+queries that run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import sys
-import uuid
 from pathlib import Path
-from typing import Final
 
 import structlog
-from aiohttp import web
-
-from deploy.local.clickhouse_engine import Answer, Engine, QueryFailed
-from deploy.local.clickhouse_request import Request, read_request
-from deploy.local.encodings import BadEncoding, TooLarge, decode
 
 log = structlog.get_logger()
 
-MAX_BODY: Final = 64 * 1024 * 1024  # as sent
-MAX_DATA: Final = 256 * 1024 * 1024  # unpacked
-MAX_WAITING: Final = 200
-# Longer than any client keeps an idle connection, so that it is never the server who closes one in mid-request.
-KEEP_ALIVE_S: Final = 3_600
-STOP_S: Final = 8.0
-INCORRECT_DATA, TOO_MANY_QUERIES, SYNTAX_ERROR = 117, 202, 62
-
-
-class Front:
-    """The HTTP side of one engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting = 0
-
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_get("/ping", self._ping)
-        app.router.add_route("*", "/", self._query)
-        return app
-
-    async def _ping(self, _: web.Request) -> web.Response:
-        return web.Response(text="Ok.\n")
-
-    async def _query(self, http: web.Request) -> web.Response:
-        if http.method in ("GET", "HEAD") and "query" not in http.query:
-            return web.Response(text="Ok.\n")
-        if self._waiting >= MAX_WAITING:
-            return _error(TOO_MANY_QUERIES, f"more than {MAX_WAITING} queries wait. (TOO_MANY_SIMULTANEOUS_QUERIES)")
-        query_id = http.query.get("query_id") or str(uuid.uuid4())
-        self._waiting += 1
-        try:
-            request = await _read(http)
-            answer = await self._engine.run(request)
-        except (BadEncoding, TooLarge) as error:
-            return _error(
-                INCORRECT_DATA, f"{error}. (INCORRECT_DATA)", status=413 if isinstance(error, TooLarge) else 400
-            )
-        except ValueError as error:
-            return _error(SYNTAX_ERROR, f"{error}. (SYNTAX_ERROR)", status=400)
-        except QueryFailed as error:
-            return _error(error.code, error.text)
-        finally:
-            self._waiting -= 1
-        return _answer(request, answer, query_id)
-
-
-async def _read(http: web.Request) -> Request:
-    """The request with its body unpacked. A form (large parameters come as one) counts as part of the URL."""
-    url = dict(http.query)
-    if "X-ClickHouse-Database" in http.headers:
-        url.setdefault("database", http.headers["X-ClickHouse-Database"])
-    if http.content_type == "multipart/form-data":
-        for name, value in (await http.post()).items():
-            if not isinstance(value, str):
-                raise ValueError(f"external data ({name}) is not supported here")
-            url[name] = value
-        return read_request(url, b"")
-    body = await http.read()
-    encoding = http.headers.get("Content-Encoding", "")
-    if encoding:
-        body = await asyncio.to_thread(decode, encoding, body, MAX_DATA)
-    return read_request(url, body)
-
-
-def _answer(request: Request, answer: Answer, query_id: str) -> web.Response:
-    summary = {
-        "read_rows": str(answer.read_rows),
-        "read_bytes": str(answer.read_bytes),
-        "written_rows": str(answer.written_rows),
-        "written_bytes": str(answer.written_bytes),
-    }
-    headers = {
-        "Content-Type": "text/plain; charset=UTF-8",
-        "X-ClickHouse-Query-Id": query_id,
-        "X-ClickHouse-Summary": json.dumps(summary),
-        "X-ClickHouse-Timezone": "UTC",
-    }
-    if request.answers:
-        headers["X-ClickHouse-Format"] = request.format
-    # One write of headers and body, and the connection sends without delay: two would cost 40 ms a query.
-    return web.Response(body=answer.body, headers=headers)
-
-
-def _error(code: int, text: str, status: int = 500) -> web.Response:
-    message = text if text.startswith("Code:") else f"Code: {code}. DB::Exception: {text}"
-    return web.Response(status=status, text=f"{message}\n", headers={"X-ClickHouse-Exception-Code": str(code)})
-
-
-async def serve(data: Path, port: int) -> None:
-    """Serve the engine on DIR/clickhouse until SIGTERM or SIGINT."""
-    path = data / "clickhouse"
-    path.mkdir(parents=True, exist_ok=True)
-    engine = Engine(path)
-    await engine.run(Request("SELECT 1"))  # opens the folder: a second process on it fails here, not at a query
-    runner = web.AppRunner(
-        Front(engine).app(),
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=KEEP_ALIVE_S,
-        shutdown_timeout=STOP_S,
-    )
-    await runner.setup()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    log.info("clickhouse_started", port=port, path=str(path))
-    await stop.wait()
-    await runner.cleanup()
-    await asyncio.to_thread(engine.close)
-    log.info("clickhouse_stopped")
-
 
 def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exit code 1, with the reason in the log, when that cannot be."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.clickhouse", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the instance; data is in DIR/clickhouse")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     options = parser.parse_args()
+    # Times without a zone are UTC, whatever the machine's zone is. The engine looks when it is loaded: so before that.
+    os.environ["TZ"] = "UTC"
+    from deploy.local.clickhouse_engine import QueryFailed
+    from deploy.local.clickhouse_front import serve
+
     try:
         asyncio.run(serve(options.data.resolve(), options.port))
     except (OSError, QueryFailed) as error:
@@ -154,6 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Times without a zone are UTC, whatever the machine's zone is. Read once by the engine, so set before it opens.
-    os.environ["TZ"] = "UTC"
     main()

@@ -25,6 +25,7 @@ THREADS: Final = 8
 BASE_SETTINGS: Final = {"async_insert": "0", "implicit_select": "0"}
 UNKNOWN_EXCEPTION: Final = 1002
 SUPPORT_IS_DISABLED: Final = 344
+SYNTAX_ERROR: Final = 62
 
 
 class QueryFailed(Exception):
@@ -85,6 +86,8 @@ class Engine:
     def _run(self, request: Request) -> Answer:
         if request.refusal is not None:
             raise QueryFailed(SUPPORT_IS_DISABLED, f"{request.refusal}. (SUPPORT_IS_DISABLED)")
+        if not request.sql.strip():
+            raise QueryFailed(SYNTAX_ERROR, "Empty query. (SYNTAX_ERROR)")  # chDB itself takes it for a success
         try:
             session = self._session_for(request)
             if request.data is not None:

@@ -24,7 +24,7 @@ _WORDS: Final = re.compile(rf"{_SPACE}\(?{_SPACE}(\w+)(?:{_SPACE}(\w+))?", re.DO
 _QUOTED: Final = rb"""'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*\""""
 # An INSERT whose data follows: names, columns, settings, and FORMAT as the last word before the data.
 _INSERT_HEAD: Final = re.compile(
-    rb"\s*INSERT\s+INTO\b(?:" + _QUOTED + rb"|(?!\b(?:VALUES|SELECT|WITH|FORMAT)\b)[^'`\"])*?\bFORMAT\s+(\w+)",
+    rb"\s*INSERT\s+INTO\b(?:" + _QUOTED + rb"|(?!\b(?:VALUES|SELECT|WITH)\b|\bFORMAT\s+\w)[^'`\"])*\bFORMAT\s+(\w+)",
     re.IGNORECASE | re.DOTALL,
 )
 _FORMAT_TAIL: Final = re.compile(r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b[^()]*)?;?\s*$", re.IGNORECASE)

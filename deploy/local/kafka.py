@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import os
 import shutil
 import subprocess
@@ -32,6 +31,7 @@ from deploy.local.kafka_config import (
     FORMAT_MAIN,
     TOOL_FLAGS,
     Broker,
+    cluster_id,
     java_command,
     server_properties,
 )
@@ -74,8 +74,8 @@ def _format(runtime: Runtime, broker: Broker) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     settings = broker.home / "format.properties"
     settings.write_text(server_properties(broker, aside))
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = runtime.command(FORMAT_MAIN, ["format", "-t", cluster_id, "-c", str(settings)], TOOL_FLAGS)
+    arguments = ["format", "-t", cluster_id(uuid.uuid4()), "-c", str(settings)]
+    command = runtime.command(FORMAT_MAIN, arguments, TOOL_FLAGS)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DeployError(f"Kafka's storage in {broker.home} could not be formatted:\n{done.stdout}{done.stderr}")

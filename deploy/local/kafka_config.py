@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 # 512 MB hold the broker of one machine; the serial collector starts fastest and leaves the other core alone.
 # No hsperfdata file in /tmp; out of memory ends the process, and the supervisor starts it again.
@@ -38,6 +40,11 @@ class Broker:
     @property
     def settings_file(self) -> Path:
         return self.home / "server.properties"
+
+
+def cluster_id(seed: UUID) -> str:
+    """A cluster's id as Kafka writes it: 22 characters of base64. Never a leading dash: the tools take it for a flag."""
+    return "P" + base64.urlsafe_b64encode(seed.bytes).decode().rstrip("=")[1:]
 
 
 def server_properties(broker: Broker, logs: Path | None = None) -> str:

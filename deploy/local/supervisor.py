@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -72,18 +72,17 @@ class Supervisor:
     async def ready(self, children: Sequence[Child]) -> None:
         """Wait until every one of them says so. Raises GaveUp when one dies too often, EngineUnavailable when one
         does not become ready."""
-        waits: list[asyncio.Future[None]] = [
-            asyncio.create_task(until(child.ready, child.name, child.address, READY_S)) for child in children
-        ]
-        waiting = asyncio.gather(*waits)
+        waits = {asyncio.create_task(until(child.ready, child.name, child.address, READY_S)) for child in children}
+        pending: set[asyncio.Future[None]] = {*waits}
         try:
-            both: set[asyncio.Future[Any]] = {waiting, self.failed}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if self.failed.done():
-                self.failed.result()
-            await waiting
+            while pending:
+                done, pending = await asyncio.wait({*pending, self.failed}, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    each.result()
+                pending.discard(self.failed)
         finally:
-            waiting.cancel()
+            for wait in waits:
+                wait.cancel()
         log.info("ready", names=[child.name for child in children])
 
     async def stop(self, order: Sequence[Sequence[str]]) -> None:
