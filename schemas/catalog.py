@@ -1,0 +1,86 @@
+"""What the documents are generated from: the records of each topic, their keys, and who sends and receives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from schemas import topics
+from schemas.changes import Position, TeamChanges
+from schemas.feedback import Answer, Tick
+from schemas.followups import FollowupEvent
+from schemas.people import Person
+from schemas.rejects import Reject
+from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted, BatchResult, ProblemBody, ResponseIn
+from schemas.scores import TeamScores
+
+
+class Record(NamedTuple):
+    """A kind of record: its type, and whether its key is the topic's (`True`) or there is none."""
+
+    type: Any
+    keyed: bool = True
+
+
+# Every kind of record of every topic. A tombstone of people.v1 is a key without a value and has no type.
+RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
+    topics.FEEDBACK: (Record(Answer), Record(Tick, keyed=False)),
+    topics.PEOPLE: (Record(Person),),
+    topics.TEAM_SCORES: (Record(TeamScores),),
+    topics.TEAM_CHANGES: (Record(TeamChanges), Record(Position, keyed=False)),
+    topics.FOLLOWUPS: (Record(FollowupEvent), Record(Position, keyed=False)),
+    topics.REJECTS: (Record(Reject),),
+}
+
+_ID: Final = UUID_PATTERN.removeprefix("^").removesuffix("$")
+_TEAM: Final = TEAM_PATTERN.removesuffix("$")
+
+# The key of each topic, as a pattern of its text (UTF-8). A reject has the key of the record it is about, if any.
+KEYS: Final[Mapping[str, str | None]] = {
+    topics.FEEDBACK: TEAM_PATTERN,
+    topics.PEOPLE: rf"{_TEAM}\|{_ID}$",
+    topics.TEAM_SCORES: TEAM_PATTERN,
+    topics.TEAM_CHANGES: TEAM_PATTERN,
+    topics.FOLLOWUPS: TEAM_PATTERN,
+    topics.REJECTS: None,
+}
+
+
+class Flow(NamedTuple):
+    """One program sends to a topic, or receives from it. `records`: names of the kinds; empty means all of them."""
+
+    program: str
+    action: str
+    topic: str
+    about: str
+    records: tuple[str, ...] = ()
+
+
+FLOWS: Final[tuple[Flow, ...]] = (
+    Flow("ingest", "send", topics.FEEDBACK, "An answer, once every in-sync replica holds it.", ("Answer",)),
+    Flow("ingest", "send", topics.PEOPLE, "The personal text of an answer, before the answer itself."),
+    Flow("ingest", "send", topics.FEEDBACK, "A record that changes nothing: does the log take records?", ("Tick",)),
+    Flow("worker", "receive", topics.FEEDBACK, "Folds the log into scores and follow-ups. Group pulse-worker."),
+    Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
+    Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
+    Flow("worker", "send", topics.TEAM_CHANGES, "What a batch has changed; each batch ends with a Position."),
+    Flow("worker", "send", topics.FOLLOWUPS, "The events of cases; each batch ends with a Position."),
+    Flow("worker", "send", topics.REJECTS, "Records of the log that could not be used."),
+    Flow("sink", "receive", topics.PEOPLE, "To the table people. Group pulse-sink, as for every topic of the sink."),
+    Flow("sink", "receive", topics.TEAM_SCORES, "To the table scores."),
+    Flow("sink", "receive", topics.TEAM_CHANGES, "To the tables panes, answers, corrections and positions."),
+    Flow("sink", "receive", topics.FOLLOWUPS, "To the tables followups, followup_events and positions."),
+    Flow("sink", "receive", topics.REJECTS, "To the table rejects."),
+    Flow("sink", "send", topics.REJECTS, "Records and rows that could not be stored."),
+    Flow("query", "receive", topics.TEAM_SCORES, "Live events, from the end of the topic. No group."),
+    Flow("query", "receive", topics.TEAM_CHANGES, "Live corrections, from the end of the topic. No group."),
+    Flow("query", "receive", topics.FOLLOWUPS, "Live follow-ups, from the end of the topic. No group."),
+    Flow("alerts", "receive", topics.FOLLOWUPS, "Tells people what happened to a case; its place is in its SQLite."),
+    Flow("alerts", "receive", topics.PEOPLE, "The comment and the contact that an alert shows."),
+)
+
+# What crosses the ingest door.
+BODIES: Final[tuple[Any, ...]] = (ResponseIn, Accepted, BatchResult, ProblemBody)
+
+# Keys that show where murmur2 puts them: for a producer in another language.
+VECTOR_KEYS: Final = ("emea", "apac", "a", "team-1", "team-499", "kundeservice", "support.tier-2")
