@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -66,7 +65,7 @@ class Client:
                     raise refused(self.door.url, response.status, body)
                 return msgspec.json.decode(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise unreachable(self.door.url, error) from None
+            raise unreachable(self.door, error) from None
         except msgspec.DecodeError:
             raise Fail(
                 Exit.UNREACHABLE, f"{self.door.url}{path} is not a Pulse service: its answer is not JSON"
@@ -100,14 +99,20 @@ class Client:
                             yield ServerEvent(name, event_id, msgspec.json.decode("\n".join(data)))
                         name, event_id, data = "message", None, []
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise unreachable(self.door.url, error) from None
+            raise unreachable(self.door, error) from None
 
 
-def unreachable(url: str, error: BaseException) -> Fail:
+def unreachable(door: Door, error: BaseException) -> Fail:
     """The failure for a service that did not answer."""
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return Fail(Exit.NOT_READY, f"{url} did not answer in time; `pulse doctor` says what is wrong")
-    return Fail(Exit.UNREACHABLE, f"{url} does not answer ({type(error).__name__}); `pulse doctor` says what is wrong")
+    if isinstance(error, TimeoutError):
+        return Fail(Exit.NOT_READY, f"{door.url} did not answer in time; `pulse doctor` says what is wrong")
+    if door.data is None:
+        return Fail(Exit.UNREACHABLE, f"{door.url} does not answer ({type(error).__name__}); is the address right?")
+    return Fail(
+        Exit.UNREACHABLE,
+        f"the instance in {door.data} does not answer at {door.url}; `pulse up --data {door.data}` starts it, "
+        f"`pulse doctor --data {door.data}` says what is wrong",
+    )
 
 
 def refused(url: str, status: int, body: bytes) -> Fail:

@@ -43,6 +43,7 @@ class ClientFile(msgspec.Struct, frozen=True):
     clickhouse: str
     keys: dict[str, str]
     pid: int | None = None
+    pids: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)

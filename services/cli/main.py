@@ -13,6 +13,11 @@ from services.cli.codes import Exit, Fail
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
 
+PortBase = Annotated[
+    int | None,
+    typer.Option(help="First of the ports it takes; 0: any free ones. Default: 8600, or others if taken.", max=65_000),
+]
+
 
 class Commands(TyperGroup):
     """Turns an expected failure into one line on stderr and its exit code, never a traceback."""
@@ -45,7 +50,7 @@ app = typer.Typer(
 @app.command()
 def up(
     data: Annotated[Path, typer.Option(help="Data folder of the instance.", envvar="PULSE_DATA")] = Path(".pulse"),
-    port_base: Annotated[int, typer.Option(help="First of the ports it takes.", min=1024, max=65_000)] = 8600,
+    port_base: PortBase = None,
     workers: Annotated[int, typer.Option(help="Stream workers.", min=1, max=16)] = 1,
     kafka: Annotated[str | None, typer.Option(help="Use this Kafka, host:port, instead of starting one.")] = None,
     clickhouse: Annotated[str | None, typer.Option(help="Use this ClickHouse URL instead of starting one.")] = None,
@@ -60,7 +65,7 @@ def up(
 @app.command()
 def demo(
     data: Annotated[Path, typer.Option(help="Data folder of the instance.", envvar="PULSE_DATA")] = Path(".pulse"),
-    port_base: Annotated[int, typer.Option(help="First of the ports it takes.", min=1024, max=65_000)] = 8600,
+    port_base: PortBase = None,
     once: Annotated[bool, typer.Option("--once", help="End by itself; 0 if the scores equal a recount.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -191,7 +196,7 @@ def tail(
 @app.command()
 def doctor(
     data: Data = None,
-    port_base: Annotated[int, typer.Option(help="Ports to check when nothing runs yet.", min=1024, max=65_000)] = 8600,
+    port_base: PortBase = None,
     as_json: Json = False,
 ) -> None:
     """Find what is wrong with a set-up, and say what to do about it."""

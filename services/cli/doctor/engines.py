@@ -1,0 +1,104 @@
+"""Kafka and ClickHouse: reachable, and with the topics and tables they must have."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from deploy.local.probes import clickhouse_answers, kafka_answers
+from schemas.topics import TOPICS
+from services.cli.doctor.findings import Finding, bad, ok
+
+ANSWER_S: Final = 10.0
+_MIGRATES: Final = "pulse up makes and migrates them: restart it"
+
+
+async def kafka(bootstrap: str) -> list[Finding]:
+    """Whether Kafka answers and every topic is as declared."""
+    if not await kafka_answers(bootstrap):
+        return [bad("kafka", f"{bootstrap} does not answer", "see logs/kafka.log, or the cluster it belongs to")]
+    answers = ok("kafka", f"answers at {bootstrap}")
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            wrong = await _wrong_topics(bootstrap)
+    except (KafkaError, OSError, TimeoutError) as error:
+        wrong = [f"cannot be read ({type(error).__name__})"]
+    return [answers, bad("topics", "; ".join(wrong), _MIGRATES) if wrong else ok("topics", "all as declared")]
+
+
+async def _wrong_topics(bootstrap: str) -> list[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        wrong = [f"{topic.name} is missing" for topic in TOPICS if topic.name not in there]
+        present = [topic for topic in TOPICS if topic.name in there]
+        described = await admin.describe_topics([topic.name for topic in present])
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        wrong += [
+            f"{topic.name} has {counts[topic.name]} partitions, not {topic.partitions}"
+            for topic in present
+            if counts[topic.name] != topic.partitions
+        ]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in present]
+        answers = await admin.describe_configs(resources)
+        settings = {
+            name: {entry[0]: entry[1] for entry in entries}
+            for answer in answers
+            for _, _, _, name, entries in answer.resources
+        }
+        wrong += [
+            f"{topic.name} has {key}={settings[topic.name].get(key)}, not {value}"
+            for topic in present
+            for key, value in topic.config.items()
+            if settings[topic.name].get(key) != value
+        ]
+    finally:
+        await admin.close()
+    return wrong
+
+
+def declared_tables() -> set[str]:
+    """Names of the tables that the migrations make."""
+    folder = files("deploy") / "clickhouse"
+    statements = [entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return {name for text in statements for name in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", text)}
+
+
+async def clickhouse(url: str) -> list[Finding]:
+    """Whether ClickHouse answers and has every table."""
+    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    if not await clickhouse_answers(url):
+        return [bad("clickhouse", f"{shown} does not answer", "see logs/clickhouse.log, or the cluster it belongs to")]
+    answers = ok("clickhouse", f"answers at {shown}")
+    declared = declared_tables()
+    try:
+        missing = sorted(declared - set(await _tables(url)))
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return [answers, bad("tables", f"cannot be read ({type(error).__name__})", _MIGRATES)]
+    if missing:
+        return [answers, bad("tables", f"missing: {', '.join(missing)}", _MIGRATES)]
+    return [answers, ok("tables", f"all {len(declared)} there")]
+
+
+async def _tables(url: str) -> Iterable[str]:
+    parts = urlsplit(url)
+    auth = aiohttp.BasicAuth(parts.username, parts.password or "") if parts.username else None
+    database = parts.path.strip("/") or "default"
+    address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}/"
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, auth=auth) as session,
+        session.post(address, params={"database": database}, data="SHOW TABLES FORMAT TSV") as answer,
+    ):
+        answer.raise_for_status()
+        return (await answer.text()).split()
