@@ -98,12 +98,10 @@ class Access:
         ]
 
     def preflight(self, headers: Headers) -> Pairs:
-        """The answer to what a browser asks before it posts. Raises Forbidden for an origin that may not."""
-        cors = self.cors(headers)
-        if not cors:
+        """What a browser is told before it posts, beside `cors`. Raises Forbidden for an origin that may not post."""
+        if self.allowed_origin(headers) is None:
             raise Forbidden("answers may not be posted from this web origin")
         return [
-            *cors,
             (b"access-control-allow-methods", b"POST"),
             (b"access-control-allow-headers", b"authorization, content-type, idempotency-key"),
             (b"access-control-max-age", b"600"),

@@ -60,7 +60,7 @@ async def page(browser: Browser, page_options: dict[str, Any], page_errors: list
     opened.on("pageerror", lambda error: page_errors.append(str(error)))
     yield opened
     await context.close()
-    assert page_errors == []
+    assert page_errors == [], page_errors
 
 
 async def axe_violations(page: Page) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
+from aiohttp import web
 from playwright.async_api import Browser, Page, Route, expect
 
 from schemas.feedback import Answer
@@ -19,18 +24,31 @@ from schemas.topics import FEEDBACK, PEOPLE
 from tests.browser.chromium import axe_violations
 from tests.engines import Engines
 from tests.integration.ingest_service import IngestService, record_at, records, serving
+from tests.unit.ingest.fakes import WIDGET
 
 pytestmark = [pytest.mark.real, pytest.mark.browser]
 
-SHOP = "http://shop.example"
 # A folder to keep the screenshots in, for people to look at.
 SHOTS = os.environ.get("TEST_SCREENSHOTS", "")
 
 
 @pytest.fixture(scope="module")
-def ingest(engines: Engines) -> Iterator[IngestService]:
+def sites() -> Iterator[list[socket.socket]]:
+    """Two free addresses for web sites elsewhere: the first is an allowed origin, the second is not."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    yield listeners
+    for listener in listeners:
+        listener.close()
+
+
+def origin_of(site: socket.socket) -> str:
+    return f"http://127.0.0.1:{site.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def ingest(engines: Engines, sites: list[socket.socket]) -> Iterator[IngestService]:
     engines.topics()
-    yield from serving(engines.kafka, PULSE_WIDGET_ORIGINS=msgspec.json.encode([SHOP]).decode())
+    yield from serving(engines.kafka, PULSE_WIDGET_ORIGINS=json.dumps([origin_of(sites[0])]))
 
 
 @pytest.fixture
@@ -84,6 +102,7 @@ async def test_a_keyboard_alone_takes_an_answer_from_the_question_to_the_log(
     await expect(page.get_by_text("Please write an e-mail address")).to_be_visible()
     assert await axe_violations(page) == ""
     await page.keyboard.type("ada@example.com")
+    await expect(page.get_by_text("Please write an e-mail address")).to_be_hidden()
     await shot(page, "filled", tmp_path)
     await page.keyboard.press("Tab")
     body = await accepted(page, lambda: page.keyboard.press("Enter"))
@@ -179,6 +198,9 @@ async def test_a_failure_is_told_honestly_and_nothing_that_was_written_is_gone(
         attempts += 1
         await route.abort()
 
+    def more_than(before: int) -> bool:
+        return attempts > before
+
     await page.clock.install()
     await page.route("**/v1/responses", fail)
     await page.get_by_role("radio", name="9", exact=True).check()
@@ -188,7 +210,7 @@ async def test_a_failure_is_told_honestly_and_nothing_that_was_written_is_gone(
         before = attempts
         await expect(page.get_by_role("status").first).to_have_text("No luck yet, trying again…")
         await page.clock.run_for(wait_ms)
-        await until(lambda then=before: attempts > then)
+        await until(partial(more_than, before))
     await expect(page.get_by_role("status").first).to_contain_text("Your answer has not been saved")
     await expect(page.get_by_label("What is the main reason")).to_have_value("keep me")
     assert attempts == 5
@@ -247,31 +269,42 @@ async def test_the_page_is_usable_in_every_size_and_light(
     await context.close()
 
 
-async def test_a_page_elsewhere_may_carry_the_widget_only_from_an_allowed_origin(
-    page: Page, page_errors: list[str], ingest: IngestService
+async def test_a_page_elsewhere_carries_the_widget_only_from_an_allowed_origin(
+    page: Page, page_errors: list[str], ingest: IngestService, sites: list[socket.socket]
 ) -> None:
     await ingest.ready()
-    tag = f'<!doctype html><html lang="en"><title>Shop</title><body><script src="{ingest.url}/widget.js" '
-    tag += 'data-team="shop" data-key="widget-key"></script></body></html>'
+    # Not every page has a secure context, and with it this function.
+    await page.add_init_script("delete Crypto.prototype.randomUUID")
+    tag = f'<script src="{ingest.url}/widget.js" data-team="shop" data-key="{WIDGET}"></script>'
+    html = f'<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><body>{tag}</body></html>'
 
-    async def carry(route: Route) -> None:
-        await route.fulfill(body=tag, content_type="text/html")
+    async def carry(_: web.Request) -> web.Response:
+        return web.Response(text=html, content_type="text/html")
 
-    for origin in (SHOP, "http://evil.example"):
-        await page.route(f"{origin}/", carry)
-    await page.goto(f"{SHOP}/")
-    await page.get_by_role("radio", name="9", exact=True).check()
-    await accepted(page, page.get_by_role("button", name="Send").click)
-    await expect(page.get_by_text("Thank you, that is great to hear!")).to_be_visible()
+    shop = web.Application()
+    shop.router.add_get("/", carry)
+    runner = web.AppRunner(shop)
+    await runner.setup()
+    try:
+        for site in sites:
+            await web.SockSite(runner, site.dup()).start()
+        allowed, other = map(origin_of, sites)
+        await page.goto(allowed)
+        await page.get_by_role("radio", name="9", exact=True).check()
+        body = await accepted(page, page.get_by_role("button", name="Send").click)
+        assert UUID(body["response_id"]).version == 4
+        await expect(page.get_by_text("Thank you, that is great to hear!")).to_be_visible()
+        assert page_errors == []
 
-    assert page_errors == []
-    await page.goto("http://evil.example/")
-    await page.get_by_role("radio", name="9", exact=True).check()
-    await page.get_by_role("button", name="Send").click()
-    await expect(page.get_by_role("status").first).to_have_text("No luck yet, trying again…")
-    assert any("CORS" in text for text in page_errors)
-    page_errors.clear()
-    await page.goto("about:blank")
+        await page.goto(other)
+        await page.get_by_role("radio", name="9", exact=True).check()
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.get_by_role("status").first).to_have_text("No luck yet, trying again…")
+        assert any("CORS" in text for text in page_errors)
+        await page.goto("about:blank")
+        page_errors.clear()
+    finally:
+        await runner.cleanup()
 
 
 async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:

@@ -331,6 +331,10 @@
       for (const medium of ["email", "phone"]) find(`#field-${medium}`).hidden = chosen("medium") !== medium;
     });
 
+    form.addEventListener("input", ({ target }) => {
+      if (target.getAttribute("aria-invalid") === "true") mark(target.id, "");
+    });
+
     /** Whether the field of the chosen medium is filled in; if not, says so there and goes there. */
     function reachable(medium) {
       for (const other of ["email", "phone"]) mark(other, "");

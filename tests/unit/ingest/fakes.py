@@ -146,6 +146,7 @@ async def ask(
     await app(scope, receive, send)
     start = sent[0]
     names = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert len(names) == len(start["headers"]), f"a header stands twice: {start['headers']}"
     return Reply(start["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
