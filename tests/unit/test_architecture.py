@@ -304,9 +304,10 @@ def undocumented(file: str) -> Iterator[str]:
     if file in SELF_EVIDENT:
         return
     for node in module.body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
-            if not ast.get_docstring(node):
-                yield f"{file}:{node.lineno} {node.name}"
+        if not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if not node.name.startswith("_") and not ast.get_docstring(node):
+            yield f"{file}:{node.lineno} {node.name}"
 
 
 @pytest.mark.parametrize("folder", PRODUCT)
