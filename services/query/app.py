@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -73,9 +73,7 @@ def build_app(
             yield
         finally:
             own.feed.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             await own.log.close()
             await own.store.close()
 
@@ -135,6 +133,14 @@ async def _serve(settings: QuerySettings) -> None:
     log.info("listening", host=settings.host, port=listener.getsockname()[1])
     await server.serve([listener])
     log.info("stopped")
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until it took: `asyncio.wait_for`, which aiokafka uses within, can lose a cancellation (bpo-37658)."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=0.5)
 
 
 async def _keep_asking(store: Store) -> None:

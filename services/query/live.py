@@ -67,9 +67,10 @@ class Follower:
             fetch_max_bytes=8 * 1024 * 1024,
         )
         try:
-            await asyncio.wait_for(consumer.start(), _PROBE_TIMEOUT_S)
-            consumer.assign(_PARTITIONS)
-            ends = await asyncio.wait_for(consumer.end_offsets(_PARTITIONS), _PROBE_TIMEOUT_S)
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                await consumer.start()
+                consumer.assign(_PARTITIONS)
+                ends = await consumer.end_offsets(_PARTITIONS)
             for partition, end in ends.items():
                 # A log that is shorter than where we were is another log.
                 self._next[partition] = min(self._next.get(partition, end), end)
@@ -87,12 +88,14 @@ class Follower:
                     probe_at = loop.time() + _PROBE_S
                 elif loop.time() >= probe_at:
                     # A consumer retries an outage in silence; whether the broker answers has to be asked.
-                    await asyncio.wait_for(consumer.end_offsets(_PARTITIONS[:1]), _PROBE_TIMEOUT_S)
+                    async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                        await consumer.end_offsets(_PARTITIONS[:1])
                     probe_at = loop.time() + _PROBE_S
                 yield
         finally:
             with suppress(TimeoutError):
-                await asyncio.wait_for(consumer.stop(), _PROBE_TIMEOUT_S)
+                async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                    await consumer.stop()
 
     def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         self._next[partition] = record.offset + 1
@@ -136,6 +139,7 @@ async def stream(
             if told != feed.connected or loop.time() >= beat_at:
                 told, beat_at = feed.connected, loop.time() + heartbeat_s
                 yield _frame("status", LiveStatusView(live=told, now=from_ms(now_ms())))
+                continue  # a slow client took its time: look again before waiting
             events = feed.since(number)
             if events is None:
                 number = feed.head

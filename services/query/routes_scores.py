@@ -7,8 +7,8 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
+from pydantic import StringConstraints
 
-from schemas.responses import TEAM_PATTERN
 from services.common.problems import NotFound
 from services.query import followups, scores
 from services.query.deps import READ_AT_LEAST, Own, Services
@@ -53,7 +53,7 @@ from stream.domain.scores import Tally, difference, display, nps
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=READ_AT_LEAST)
 
-Side = Annotated[str, Query(pattern=TEAM_PATTERN.replace("^", r"^(\*|").replace("$", ")$"))]
+Side = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,63})$")]
 
 
 class _After(msgspec.Struct, frozen=True, array_like=True):
@@ -136,8 +136,8 @@ async def get_score(
 @router.get("/compare", summary="Two teams, or two windows, and how far they are apart")
 async def get_compare(
     own: Own,
-    a: Annotated[str, Side, Query(description="a team, or * for all teams")],
-    b: Annotated[str, Side, Query(description="a team, or * for all teams; may be the same as a")],
+    a: Annotated[Side, Query(description="a team, or * for all teams")],
+    b: Annotated[Side, Query(description="a team, or * for all teams; may be the same as a")],
     window: Window = "7d",
     policy: PolicyParam = "all",
     as_of: AsOf = None,

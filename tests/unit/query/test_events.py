@@ -1,0 +1,72 @@
+"""What live events say of the records of three topics."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.changes import AnswerChange, Correction, PaneDelta, Position, TeamChanges, WindowMove
+from schemas.followups import Case, FollowupEvent
+from schemas.scores import Counts, TeamScores, WindowScore
+from schemas.topics import FEEDBACK, FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
+from services.query.events import LIVE_VIEWS, events_of
+from stream.domain.minutes import ceil_minute
+from tests.unit.query.samples import NOON_MS, uid
+
+VERSION = (1 << 48) + 1_017
+
+
+def one(topic: str, record: msgspec.Struct) -> tuple[str, str, dict[str, Any]]:
+    [(name, team, data)] = events_of(topic, 3, msgspec.json.encode(record), 5)
+    LIVE_VIEWS[name].model_validate_json(data)
+    return name, team, json.loads(data)
+
+
+def test_scores_come_with_all_that_follows_from_the_counts() -> None:
+    window = WindowScore(10_080, all=Counts(2, 1, 1), latest=Counts(10, 20, 70))
+    name, team, data = one(TEAM_SCORES, TeamScores("alpha", ceil_minute(NOON_MS), None, VERSION, [window]))
+    assert (name, team) == ("score", "alpha")
+    assert data["record"] == "3:1017"
+    assert data["as_of"] == "2026-11-01T12:00:00Z"
+    [found] = data["windows"]
+    assert found["window"] == "7d"
+    assert (found["all"]["nps"], found["all"]["display"], found["all"]["state"]) == (-25.0, -25, "too_few")
+    assert (found["latest"]["nps"], found["latest"]["state"]) == (60.0, "ok")
+    assert found["latest"]["shares"] == {"detractors": 10, "passives": 20, "promoters": 70}
+
+
+def test_a_followup_names_its_case_and_no_person() -> None:
+    case = Case(
+        *(uid(1), "alpha", uid(2), 3, "open", 1),
+        *(NOON_MS, NOON_MS, NOON_MS + 36_000_000, NOON_MS + 259_200_000, (uid(2),), VERSION),
+    )
+    event = FollowupEvent(uid(9), "followup.raised", NOON_MS, case, uid(2))
+    name, team, data = one(FOLLOWUPS, event)
+    assert (name, team, data["kind"], data["case_id"], data["n"]) == ("followup", "alpha", "followup.raised", uid(1), 1)
+    assert data["contact_due_at"] == "2026-11-01T22:00:00Z"
+
+
+def test_only_the_corrections_of_changes_are_events() -> None:
+    move = WindowMove(10_080, "all", (2, 1, 1), (1, 1, 2))
+    delta = PaneDelta(ceil_minute(NOON_MS) - 9, "all", 3, -1)
+    correction = Correction(uid(5), VERSION, NOON_MS, ceil_minute(NOON_MS), "revision", uid(2), [delta], [move])
+    answer = AnswerChange(uid(2), VERSION, NOON_MS, NOON_MS, 1, 9)
+    name, team, data = one(TEAM_CHANGES, TeamChanges("alpha", answers=[answer], corrections=[correction]))
+    assert (name, team, data["cause"]) == ("correction", "alpha", "revision")
+    assert data["deltas"] == [{"minute": "2026-11-01T11:51:00Z", "policy": "all", "score": 3, "change": -1}]
+    [moved] = data["windows"]
+    assert (moved["window"], moved["before"]["nps"], moved["after"]["nps"]) == ("7d", -25.0, 25.0)
+
+
+@pytest.mark.parametrize("topic", [FOLLOWUPS, TEAM_CHANGES])
+def test_positions_are_no_events(topic: str) -> None:
+    assert list(events_of(topic, 0, msgspec.json.encode(Position(0, 7)), 5)) == []
+
+
+def test_a_record_of_no_known_type_is_an_error_and_another_topic_is_nothing() -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        list(events_of(TEAM_CHANGES, 0, b'{"type":"news"}', 5))
+    assert list(events_of(FEEDBACK, 0, b"{}", 5)) == []

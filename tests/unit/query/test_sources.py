@@ -1,0 +1,47 @@
+"""Which table can tell the counts of a window."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.query.params import Policy
+from services.query.sources import bounds, choose
+from stream.domain.minutes import HORIZON_MS, MINUTES_A_DAY, ceil_minute
+from tests.unit.query.samples import NOON_MS
+
+LIVE = ceil_minute(NOON_MS)
+HORIZON = ceil_minute(NOON_MS - HORIZON_MS)
+WEEK = 7 * MINUTES_A_DAY
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "until", "known_ms", "source"),
+    [
+        pytest.param("all", LIVE - WEEK, LIVE, None, "panes", id="all-live"),
+        pytest.param("all", LIVE - 2 * WEEK, LIVE - WEEK, None, "panes", id="all-in-the-past"),
+        pytest.param("latest", LIVE - WEEK, LIVE, None, "panes", id="latest-live"),
+        pytest.param("latest", LIVE - WEEK, LIVE + 1, None, "panes", id="latest-a-minute-ahead"),
+        pytest.param("latest", LIVE - 2 * WEEK, LIVE - 1, None, "answers", id="latest-in-the-past"),
+        pytest.param("all", None, LIVE, None, "answers", id="window-without-beginning"),
+        pytest.param("all", HORIZON, LIVE, None, "answers", id="at-the-horizon"),
+        pytest.param("all", HORIZON + 5, LIVE, None, "panes", id="well-inside-the-horizon"),
+        pytest.param("latest", HORIZON - 1, LIVE, None, "answers", id="latest-beyond-the-horizon"),
+        pytest.param("all", LIVE - WEEK, LIVE, NOON_MS - 1, "answers", id="as-known-then"),
+        pytest.param("latest", LIVE - WEEK, LIVE, NOON_MS, "answers", id="latest-as-known-then"),
+    ],
+)
+def test_the_source_that_can_tell(
+    policy: Policy, after: int | None, until: int, known_ms: int | None, source: str
+) -> None:
+    assert choose(policy, after, until, known_ms, NOON_MS) == source
+
+
+def test_bounds_never_leave_what_the_columns_can_hold() -> None:
+    beginning = bounds("all", None, None, LIVE)
+    assert beginning["after_s"] == 0
+    assert beginning["after_ms"] < 0
+    assert beginning["every"] is True
+    ages = bounds("all", ["alpha"], -36_500 * MINUTES_A_DAY, LIVE)
+    assert ages["after_s"] == 0
+    assert ages["after_ms"] == beginning["after_ms"]
+    assert ages["teams"] == ["alpha"]
