@@ -1,0 +1,64 @@
+# Every target installs what it needs first: `make demo` works on a machine with Python 3.11+ and nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help install dev demo test quick lint type fmt bench soak schemas lock clean
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+RUN := $(VENV)/bin/python -m
+PIP := $(RUN) pip --disable-pip-version-check --no-input
+# A pinned set with hashes, then the checkout itself, built by the pinned hatchling: nothing unpinned is fetched.
+INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+NEEDS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.run ## Make .venv with what runs
+dev: $(VENV)/.dev ## Make .venv with what runs and what tests
+
+demo: $(VENV)/.run ## Start everything, play a sample, show the result (ONCE=1 ends by itself, DATA=folder)
+	@$(VENV)/bin/pulse demo $(if $(ONCE),--once) $(if $(DATA),--data $(DATA))
+
+test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
+	$(RUN) pytest -m 'not soak'
+quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s
+	$(RUN) pytest -q -m 'not real and not browser and not soak'
+lint: $(VENV)/.dev ## Style, without changing a file
+	$(RUN) ruff check . && $(RUN) ruff format --check .
+type: $(VENV)/.dev ## mypy --strict over everything, tests included
+	$(RUN) mypy
+fmt: $(VENV)/.dev ## Format, and mend what ruff can mend
+	$(RUN) ruff check --fix . ; $(RUN) ruff format .
+bench: $(VENV)/.dev ## The benchmarks, one table (JSON=1: one JSON line at the end)
+	$(RUN) benchmarks $(if $(JSON),--json)
+soak: $(VENV)/.dev ## The full sizes of the chaos tests
+	$(RUN) pytest -m soak
+schemas: $(VENV)/.dev ## Generate the JSON Schemas and the AsyncAPI document anew
+	$(RUN) schemas.generate
+lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile -q pyproject.toml --extra build --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
+	uv pip compile -q pyproject.toml --extra build --extra dev --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
+clean: ## Remove .venv and what tools leave; the data folder .pulse stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis test-output
+
+$(VENV)/bin/python:
+	@for python in python3.11 python3.12 python3.13 python3 python; do \
+	  if $$python -c '$(NEEDS)' 2>/dev/null; then exec $$python -m venv $(VENV); fi; \
+	done; \
+	echo 'Pulse needs Python 3.11 or newer with venv, and found none.' >&2; \
+	echo 'On Debian or Ubuntu: apt-get install python3 python3-venv' >&2; exit 1
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo 'Installing what runs (once) …'
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+# The dev set holds the run set, so it counts as both.
+$(VENV)/.dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo 'Installing what runs and what tests (once) …'
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(INSTALL_SELF)
+	@touch $(VENV)/.run $@
