@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -138,6 +140,9 @@ async def serve(settings: AlertsSettings, make_channels: MakeChannels = configur
                 timeout_graceful_shutdown=round(DRAIN_S),
             )
         )
+        # What stands now stands until the end: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -166,6 +171,9 @@ def _causes(error: BaseException | None) -> list[str]:
 def run(settings: AlertsSettings) -> None:
     """The process. Exits 0 after a drain, 1 when something failed that should not, 2 when it cannot start like this."""
     logs.configure("alerts", settings.log_format)
+    # aiokafka tells each retry in hundreds of lines a second; the flow tells what matters, once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status = runner.run(serve(settings))

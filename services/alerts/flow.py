@@ -176,11 +176,20 @@ class Flow:
             await asyncio.sleep(_COMMIT_EVERY_S)
 
     async def _ask(self, consumer: AIOKafkaConsumer) -> None:
-        """Keep `trouble` true: note each answer of the broker."""
+        """Keep `trouble` true: note each answer of the broker, and say once that it gives none."""
+        silent = False
         while True:
-            with contextlib.suppress(KafkaError, TimeoutError):
+            try:
                 async with asyncio.timeout(_ASK_EVERY_S):
                     await consumer.end_offsets(consumer.assignment())
+            except (KafkaError, TimeoutError) as error:
+                if not silent:
+                    log.warning("kafka_silent", error=type(error).__name__)
+                silent = True
+            else:
+                if silent:
+                    log.info("kafka_answers_again")
+                silent = False
                 self._answered_s = time.monotonic()
             await asyncio.sleep(_ASK_EVERY_S)
 

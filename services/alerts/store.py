@@ -229,7 +229,8 @@ class Store:
             return removed, stranded
 
         removed, stranded = await self._in_transaction(work)
-        for channel, count in stranded.items():
+        for channel, count in (+stranded).items():  # + leaves out the zeros
+            log.error("deliveries_stranded", channel=channel, count=count)
             metrics.DELIVERIES.labels(channel, "too_old").inc(count)
             metrics.PENDING.labels(channel).dec(count)
         return removed + stranded.total()
