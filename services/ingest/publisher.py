@@ -240,8 +240,10 @@ class KafkaPublisher:
 
     def _leave(self, producer: AIOKafkaProducer, after_s: float) -> None:
         async def leave() -> None:
-            await asyncio.sleep(after_s)
-            await _stop(producer)
+            try:
+                await asyncio.sleep(after_s)
+            finally:
+                await _stop(producer)
 
         task = asyncio.create_task(leave())
         self._leaving.add(task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -23,7 +22,7 @@ from schemas.people import Person
 from schemas.topics import FEEDBACK, PEOPLE
 from tests.browser.chromium import axe_violations
 from tests.engines import Engines
-from tests.integration.ingest_service import IngestService, record_at, records, serving
+from tests.integration.ingest_service import IngestService, record_at, records, serving, until
 from tests.unit.ingest.fakes import WIDGET
 
 pytestmark = [pytest.mark.real, pytest.mark.browser]
@@ -178,7 +177,7 @@ async def test_a_retry_has_the_same_id_and_the_page_says_what_is_going_on(
     status = page.get_by_role("status").first
     await expect(status).to_have_text("No luck yet, trying again…")
     await page.clock.run_for(1_000)
-    await until(lambda: len(seen) == 2)
+    await until(lambda: len(seen) == 2, "a second attempt")
     await page.clock.run_for(2_000)
     await expect(page.get_by_text("Thank you, that is great to hear!")).to_be_visible()
     assert len(seen) == 3
@@ -210,7 +209,7 @@ async def test_a_failure_is_told_honestly_and_nothing_that_was_written_is_gone(
         before = attempts
         await expect(page.get_by_role("status").first).to_have_text("No luck yet, trying again…")
         await page.clock.run_for(wait_ms)
-        await until(partial(more_than, before))
+        await until(partial(more_than, before), "another attempt")
     await expect(page.get_by_role("status").first).to_contain_text("Your answer has not been saved")
     await expect(page.get_by_label("What is the main reason")).to_have_value("keep me")
     assert attempts == 5
@@ -305,11 +304,3 @@ async def test_a_page_elsewhere_carries_the_widget_only_from_an_allowed_origin(
         page_errors.clear()
     finally:
         await runner.cleanup()
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.02)

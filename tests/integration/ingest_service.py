@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class IngestService:
             raise AssertionError(f"did not stop within {within_s} s:\n{self.log.read_text()}") from None
 
 
-def serving(kafka: str, **variables: str) -> Iterator[IngestService]:
+def serving(kafka: str, **variables: str) -> Generator[IngestService, None, None]:
     """One service until the generator is closed."""
     with tempfile.TemporaryDirectory(prefix="pulse-ingest-") as below:
         service = IngestService(kafka, Path(below), **variables)
@@ -95,6 +95,14 @@ def serving(kafka: str, **variables: str) -> Iterator[IngestService]:
             yield service
         finally:
             service.stop(signal.SIGKILL)
+
+
+async def until(condition: Callable[[], bool], what: str, within_s: float = START_S) -> None:
+    """Wait until the condition holds; fails with `what` when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
