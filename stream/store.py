@@ -17,11 +17,16 @@ from stream.rows import TABLES, Row
 # Codes of ClickHouse that say nothing about the rows: overload, outage, a table that is not migrated yet, no rights.
 NOT_THE_ROWS: Final[frozenset[int]] = frozenset(
     {
-        *(16, 47, 60, 81),  # no such column, identifier, table, database
-        *(159, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439, 473, 999),  # time, memory, disk, network
-        *(192, 193, 194, 497, 516),  # user, password, rights
+        *(16, 47, 60, 81, 218),  # no such column, identifier, table, database; table being dropped
+        *(159, 160, 202, 209, 210, 236, 394, 425, 439, 473, 735, 745),  # time, number of queries, overload
+        *(74, 75, 76, 77, 87, 88, 95, 96, 173, 204, 241, 243, 252),  # files, memory, disk, parts
+        *(101, 198, 203, 279, 319, 499, 1000),  # network
+        *(225, 242, 254, 285, 286, 289, 305, 999),  # replicas
+        *(164, 192, 193, 194, 201, 497, 516),  # user, password, rights, quota
     }
 )
+# One insert may hold answers of more months, and so of more partitions, than the 100 that ClickHouse allows unasked.
+SETTINGS: Final = {"max_partitions_per_insert_block": 0}
 
 
 class Refused(Exception):
@@ -90,7 +95,11 @@ class ClickHouseStore:
     def _connected(self) -> Client:
         if self._client is None:
             self._client = clickhouse_connect.get_client(
-                dsn=self._url.get_secret_value(), connect_timeout=5, send_receive_timeout=60, query_retries=0
+                dsn=self._url.get_secret_value(),
+                connect_timeout=5,
+                send_receive_timeout=60,
+                query_retries=0,
+                settings=SETTINGS,
             )
         return self._client
 

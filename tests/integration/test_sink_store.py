@@ -1,0 +1,158 @@
+"""The sink's store against the real engine: what it says is stored is stored, and whose fault a refusal is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from pydantic import SecretStr
+
+from stream.rows import TABLES, Row
+from stream.store import ClickHouseStore, Refused, Unreachable
+from tests.engines import Engines
+
+pytestmark = pytest.mark.real
+
+AT_MS = 1_790_000_040_123
+MINUTE = AT_MS // 60_000
+MONTH_MS = 31 * 86_400_000
+AT = datetime.fromtimestamp(AT_MS / 1000, UTC)
+THE_MINUTE = datetime.fromtimestamp(MINUTE * 60, UTC)
+
+# One full row of each table, and what reading it gives where that differs.
+ROWS: dict[str, Row] = {
+    "panes": ("acme", MINUTE * 60, [*range(11)], [0] * 11, 7),
+    "scores": ("acme", 60, "all", MINUTE * 60, None, 1, 2, 3, 7),
+    "answers": (
+        *("acme", "a-1", 7, AT_MS, AT_MS, 5, 3, 2, "who", ("test", "bot"), True, True, "s", "web", "da-DK", "sms"),
+        *(AT_MS, "18-25", {"plan": "pro", "ø": "ÿ"}, "case-1", "too_old"),
+    ),
+    "people": ("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
+    "followups": (
+        *("case-1", "acme", "a-1", 3, "open", 2, AT_MS, AT_MS, AT_MS, AT_MS, ("a-1", "a-2"), "who", "", "s", "web"),
+        *("da-DK", "sms", None, True, "", 7),
+    ),
+    "followup_events": ("case-1", 2, "event-1", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7),
+    "corrections": (
+        *("c-1", "acme", AT_MS, MINUTE * 60, "late", "a-1", [(MINUTE * 60, "all", 3, -1)]),
+        *([(60, "latest", [1, 0, 0], [0, 0, 1])], 7),
+    ),
+    "rejects": ("r-1", "feedback.v1", 15, 1 << 40, AT_MS, "undecodable", "not JSON", "acme", b"\x00\xff{"),
+    "positions": ("team-changes.v1", 15, 9, 7),
+}
+
+
+def instant(column: str, value: Any) -> Any:
+    """Times as the client reads them."""
+    if value is not None and column in ("minute", "as_of", "valid_until"):
+        return datetime.fromtimestamp(value, UTC)
+    if value is not None and (column == "at" or column.endswith("_at")):
+        return datetime.fromtimestamp(value / 1000, UTC)
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.fixture(scope="module")
+def url(engines: Engines) -> str:
+    return engines.database()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[ClickHouseStore]:
+    store = ClickHouseStore(SecretStr(url))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with clickhouse_connect.get_client(dsn=url) as client:
+        yield client
+
+
+def answer(number: int, event_ms: int) -> Row:
+    row = dict(zip(TABLES["answers"], ROWS["answers"], strict=True))
+    return tuple((row | {"response_id": f"m-{number}", "event_at": event_ms}).values())
+
+
+def test_the_columns_of_every_table_are_those_that_are_written(client: Client) -> None:
+    found = client.query(
+        "SELECT table, groupArray(name) FROM (SELECT table, name FROM system.columns WHERE database = currentDatabase()"
+        " AND default_kind != 'MATERIALIZED' ORDER BY table, position) GROUP BY table"
+    ).result_rows
+    assert {table: tuple(names) for table, names in found if table in TABLES} == TABLES
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_row_is_read_back_as_it_was_written(store: ClickHouseStore, client: Client, table: str) -> None:
+    store.insert(table, [ROWS[table]])
+    formats = {"rejects": {"record": "bytes"}}.get(table, {})
+    read = client.query(
+        f"SELECT {', '.join(TABLES[table])} FROM {table} FINAL WHERE {TABLES[table][0]} = %(first)s",
+        {"first": ROWS[table][0]},
+        column_formats=formats,
+        query_tz="UTC",
+        tz_mode="aware",
+    ).result_rows
+    if table == "corrections":
+        deltas = [{"minute": THE_MINUTE, "policy": "all", "score": 3, "change": -1}]
+        moves = [{"minutes": 60, "policy": "latest", "before": [1, 0, 0], "after": [0, 0, 1]}]
+        expected = [
+            *(instant(*pair) for pair in zip(TABLES[table][:6], ROWS[table][:6], strict=True)),
+            deltas,
+            moves,
+            7,
+        ]
+    else:
+        expected = [instant(*pair) for pair in zip(TABLES[table], ROWS[table], strict=True)]
+    assert [list(row) for row in read] == [expected]
+
+
+def test_an_insert_that_the_engine_refuses_is_not_acknowledged(url: str, client: Client) -> None:
+    """chDB's streamed insert says `written` for a block of too many partitions, and drops it."""
+    rows = [answer(1_000 + number, number * MONTH_MS) for number in range(150)]
+    with pytest.raises(DatabaseError, match="Too many partitions"):
+        client.insert("answers", rows, list(TABLES["answers"]))
+    assert client.query("SELECT count() FROM answers WHERE response_id LIKE 'm-1%'").result_rows == [(0,)]
+
+
+def test_answers_of_hundreds_of_months_go_in_at_once(store: ClickHouseStore, client: Client) -> None:
+    store.insert("answers", [answer(2_000 + number, number * MONTH_MS) for number in range(300)])
+    assert client.query("SELECT count() FROM answers WHERE response_id LIKE 'm-2%'").result_rows == [(300,)]
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 64, 10**30], ids=["negative", "64-bits", "huge"])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_number_out_of_range_is_the_rows_fault(store: ClickHouseStore, table: str, value: int) -> None:
+    column = "offset" if table == "rejects" else "version"
+    row = dict(zip(TABLES[table], ROWS[table], strict=True)) | {column: value}
+    with pytest.raises(Refused):
+        store.insert(table, [ROWS[table], tuple(row.values())])
+    store.insert(table, [ROWS[table]])  # and the next insert is none the worse
+
+
+def test_a_refusal_quotes_no_value_of_the_row(store: ClickHouseStore) -> None:
+    row = dict(zip(TABLES["people"], ROWS["people"], strict=True)) | {"revision": 1 << 40, "comment": "my secret"}
+    with pytest.raises(Refused) as refused:
+        store.insert("people", [tuple(row.values())])
+    assert "secret" not in repr(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_a_table_that_is_not_there_yet_is_waited_for(engines: Engines) -> None:
+    store = ClickHouseStore(SecretStr(f"{engines.clickhouse}/not_migrated"))
+    try:
+        with pytest.raises(Unreachable, match="code 81"):
+            store.insert("positions", [ROWS["positions"]])
+    finally:
+        store.close()
+
+
+def test_a_server_that_is_away_is_waited_for() -> None:
+    store = ClickHouseStore(SecretStr("http://127.0.0.1:9/pulse"))
+    with pytest.raises(Unreachable, match="OperationalError"):
+        store.insert("positions", [ROWS["positions"]])
