@@ -6,8 +6,6 @@ each with its checksum in the table `schema_versions`, and refuses a file that w
 
 from __future__ import annotations
 
-import argparse
-import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +15,7 @@ from clickhouse_migrations.clickhouse_cluster import ClickhouseCluster
 from clickhouse_migrations.connection import CLICKHOUSE_CONNECT
 from clickhouse_migrations.exceptions import MigrationException
 
-from deploy.errors import DeployError, EngineUnavailable, MigrationRefused
+from deploy.errors import EngineUnavailable, MigrationRefused
 
 
 def migrate_tables(url: str, folder: Path | None = None) -> list[int]:
@@ -41,17 +39,3 @@ def migrate_tables(url: str, folder: Path | None = None) -> list[int]:
     except (MigrationException, ClickHouseError) as error:
         raise MigrationRefused(database, str(error).splitlines()[0]) from error
     return [migration.version for migration in applied]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deploy.migrate", description=__doc__)
-    parser.add_argument("url", help="http://[user:password@]host:port/database")
-    try:
-        applied = migrate_tables(parser.parse_args().url)
-    except DeployError as error:
-        sys.exit(f"{error.code}: {error}")
-    sys.stdout.write(f"applied: {', '.join(map(str, applied)) or 'nothing, all is there'}\n")
-
-
-if __name__ == "__main__":
-    main()

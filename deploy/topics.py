@@ -29,19 +29,22 @@ class TopicChanges:
 
 
 async def migrate_topics(
-    bootstrap: str, topics: Sequence[Topic] = TOPICS, *, replication: int = 1, prefix: str = ""
+    bootstrap: str, topics: Sequence[Topic] = TOPICS, *, replication: int | None = None, prefix: str = ""
 ) -> TopicChanges:
     """Create the topics that are missing and alter the settings that differ; settings we do not name stay.
 
-    `prefix` goes before every name. With three replicas or more, a write needs all but one of them. Returns when
-    every partition has a leader. Doing it twice changes nothing.
+    `replication`: replicas of a partition; by default three, or as many as there are brokers. A write needs all but
+    one of them. `prefix` goes before every name. Returns when every partition has a leader. Doing it twice changes
+    nothing.
 
     Raises: TopicMismatch, before anything is changed, when a topic has another partition count; TopicRefused;
     EngineUnavailable.
     """
-    durable = {"min.insync.replicas": str(max(1, replication - 1))}
-    wanted = {prefix + topic.name: (topic.partitions, {**topic.config, **durable}) for topic in topics}
     async with _admin(bootstrap) as admin:
+        if replication is None:
+            replication = min(3, len((await admin.describe_cluster())["brokers"]))
+        durable = {"min.insync.replicas": str(max(1, replication - 1))}
+        wanted = {prefix + topic.name: (topic.partitions, {**topic.config, **durable}) for topic in topics}
         existing = await _partitions(admin, wanted)
         for name, found in existing.items():
             if found != wanted[name][0]:

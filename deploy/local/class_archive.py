@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from deploy.local.jars import locked
+from deploy.local.spawn import on_leash
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ def _make(base: Path, top: Path, failed: Path, java: Path, rehearse: Rehearse) -
     try:
         # The JDK from pip comes without the archive of its own classes that the broker's is built on.
         subprocess.run(
-            [str(java), "-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedArchiveFile={base}"],
+            on_leash([str(java), "-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedArchiveFile={base}"]),
             check=True,
             capture_output=True,
             timeout=60,

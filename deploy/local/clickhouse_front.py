@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 MAX_BODY: Final = 64 * 1024 * 1024  # as sent
 MAX_DATA: Final = 256 * 1024 * 1024  # unpacked
+MAX_ADDRESS: Final = 1024 * 1024  # statements and parameters may stand in the URL
 MAX_WAITING: Final = 200
 # Longer than any client keeps an idle connection, so that it is never the server who closes one in mid-request.
 KEEP_ALIVE_S: Final = 3_600
@@ -123,6 +124,7 @@ async def serve(data: Path, port: int) -> None:
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=KEEP_ALIVE_S,
+        max_line_size=MAX_ADDRESS,
         shutdown_timeout=STOP_S,
     )
     await runner.setup()

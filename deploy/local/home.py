@@ -50,7 +50,9 @@ class Home:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only supervisor of this directory. The kernel releases it when we die. Raises DataInUse."""
-        self.logs.mkdir(parents=True, exist_ok=True)
+        # Answers and comments lie in there: the owner's only.
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
         with os.fdopen(os.open(self.root / "pulse.pid", os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,6 +35,7 @@ from deploy.local.kafka_config import (
     java_command,
     server_properties,
 )
+from deploy.local.spawn import on_leash
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ def _format(runtime: Runtime, broker: Broker) -> None:
     settings.write_text(server_properties(broker, aside))
     arguments = ["format", "-t", cluster_id(uuid.uuid4()), "-c", str(settings)]
     command = runtime.command(FORMAT_MAIN, arguments, TOOL_FLAGS)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(on_leash(command), capture_output=True, text=True, check=False)
     if done.returncode:
         raise DeployError(f"Kafka's storage in {broker.home} could not be formatted:\n{done.stdout}{done.stderr}")
     settings.unlink()
@@ -95,7 +96,7 @@ def _rehearse(runtime: Runtime, flags: Sequence[str]) -> None:
         prepare_broker(runtime, broker)
         command = runtime.command(BROKER_MAIN, [str(broker.settings_file)], flags)
         address = f"127.0.0.1:{broker.port}"
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(on_leash(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 asyncio.run(until(partial(kafka_answers, address), "kafka", address, within_s=60))
                 process.terminate()

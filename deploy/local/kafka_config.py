@@ -43,7 +43,7 @@ class Broker:
 
 
 def cluster_id(seed: UUID) -> str:
-    """A cluster's id as Kafka writes it: 22 characters of base64. Never a leading dash: the tools take it for a flag."""
+    """A cluster id as Kafka writes it: 22 characters of base64. No leading dash: the tools take it for a flag."""
     return "P" + base64.urlsafe_b64encode(seed.bytes).decode().rstrip("=")[1:]
 
 

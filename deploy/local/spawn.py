@@ -12,13 +12,18 @@ from typing import IO
 _LEASH = Path(__file__).with_name("leash.py")
 
 
-def leashed(command: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start `command` in a process group of its own, killed when this process dies. Its pid is the command's.
+def on_leash(command: Sequence[str]) -> list[str]:
+    """`command`, to be started by this process's main thread, so that it is killed when this process dies.
 
-    Call it from the main thread: the kernel ties the child to the thread that started it.
+    The kernel ties a child to the thread that started it: hence the main one.
     """
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
+
+
+def leashed(command: Sequence[str], env: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `command` on the leash, in a process group of its own. The process's pid is the command's."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command],
+        on_leash(command),
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -22,8 +22,7 @@ from deploy.local.home import Home, Secrets
 from deploy.local.plan import DATABASE, Plan, make_plan
 from deploy.local.ports import choose
 from deploy.local.supervisor import Supervisor
-from deploy.migrate import migrate_tables
-from deploy.topics import migrate_topics
+from deploy.prepare import prepare
 
 log = structlog.get_logger()
 
@@ -92,28 +91,26 @@ async def _supervise(home: Home, plan: Plan, secrets: Secrets, as_json: bool) ->
 
 async def _run(home: Home, plan: Plan, secrets: Secrets, supervisor: Supervisor, as_json: bool) -> None:
     supervisor.start(plan.engines)
-    await _migrate(plan, supervisor)
+    await _prepare(plan, supervisor)
     supervisor.start(plan.services)
     await supervisor.ready(plan.services)
     _announce(home, plan, secrets, supervisor, as_json)
     await supervisor.failed
 
 
-async def _migrate(plan: Plan, supervisor: Supervisor, tries: int = 5) -> None:
+async def _prepare(plan: Plan, supervisor: Supervisor, tries: int = 5) -> None:
     """Bring topics and tables up to date; again when an engine died meanwhile."""
     for left in reversed(range(tries)):
         await supervisor.ready(plan.engines)
         try:
-            topics = await migrate_topics(plan.kafka)
-            tables = await asyncio.to_thread(migrate_tables, plan.clickhouse)
+            await prepare(plan.kafka, plan.clickhouse)
         except EngineUnavailable as error:
             if not left:
                 raise
-            log.warning("migration_interrupted", error=str(error))
+            log.warning("prepare_interrupted", error=str(error))
+            await asyncio.sleep(1)
         else:
-            log.info("migrated", created=len(topics.created), altered=len(topics.altered), tables=tables)
             return
-        await asyncio.sleep(1)
 
 
 def _addresses(plan: Plan) -> dict[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -189,6 +192,10 @@ class TestClickHouse:
         status, text, _ = post(f"{engines.clickhouse}/", b"SELECT 1", **{"Content-Encoding": "lz4"})
         assert (status, "lz4" in text) == (400, True)
 
+    def test_a_long_statement_may_stand_in_the_address(self, engines: Engines) -> None:
+        statement = urllib.parse.quote(f"SELECT length('{'x' * 100_000}')")
+        assert post(f"{engines.clickhouse}/?query={statement}")[:2] == (200, "100000\n")
+
     def test_formats_defaults_and_simple_questions(self, engines: Engines) -> None:
         assert post(f"{engines.clickhouse}/?default_format=JSONEachRow", b"SELECT 1 AS a")[1] == '{"a":1}\n'
         assert json.loads(post(f"{engines.clickhouse}/", b"SELECT 1 AS a FORMAT JSON")[1])["rows"] == 1
@@ -269,6 +276,48 @@ class TestTopics:
             return await _names(engines.kafka, "never.")
 
         assert asyncio.run(ask()) == set()
+
+
+def test_prepare_makes_both_ready_and_may_be_run_again(engines: Engines) -> None:
+    url = f"{engines.clickhouse}/p{os.urandom(6).hex()}"
+    environment = {**os.environ, "PULSE_KAFKA": engines.kafka, "PULSE_CLICKHOUSE": url}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.prepare"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert {topic.name for topic in TOPICS} <= asyncio.run(_names(engines.kafka, ""))
+    assert migrate_tables(url) == []
+
+
+def test_prepare_says_what_it_was_not_told_and_what_is_away() -> None:
+    away = {"PULSE_KAFKA": "127.0.0.1:9", "PULSE_CLICKHOUSE": "http://user:secret@127.0.0.1:9/pulse"}
+    for given, said in (({}, "PULSE_KAFKA and PULSE_CLICKHOUSE must be set"), (away, "kafka at 127.0.0.1:9")):
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("PULSE_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.prepare", "--within", "0"],
+            env=bare | given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "secret" not in done.stderr
+
+
+def test_ready_asks_a_service(engines: Engines) -> None:
+    command = [sys.executable, "-m", "deploy.ready", engines.clickhouse]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr.startswith("404")) == (1, True)  # the engine has no /readyz
+    away = subprocess.run([*command[:-1], "http://127.0.0.1:9"], capture_output=True, timeout=30, check=False)
+    assert away.returncode == 1
 
 
 def test_engines_answer_and_say_so(engines: Engines) -> None:

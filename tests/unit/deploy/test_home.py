@@ -25,6 +25,11 @@ def test_a_directory_is_free_again_afterwards(tmp_path: Path) -> None:
             assert int((tmp_path / "new" / "pulse.pid").read_text()) == os.getpid()
 
 
+def test_a_new_directory_is_its_owners_only(tmp_path: Path) -> None:
+    with Home(tmp_path / "new").locked():
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
 def test_keys_are_minted_once_and_kept(tmp_path: Path) -> None:
     first = Home(tmp_path).secrets()
     assert tuple(first.keys) == KEY_KINDS
