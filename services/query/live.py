@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -80,10 +80,12 @@ class Follower:
             loop = asyncio.get_running_loop()
             probe_at = loop.time() + _PROBE_S
             while True:
-                batches = await consumer.getmany(timeout_ms=1_000, max_records=2_000)
+                batches = await consumer.getmany(timeout_ms=1_000, max_records=500)
                 for partition, records in batches.items():
-                    for record in records:
-                        self._take(partition, record)
+                    for record in worth_taking(partition.topic, records):
+                        self._take(record)
+                    self._next[partition] = records[-1].offset + 1
+                    await asyncio.sleep(0)  # a burst must not hold up the requests
                 if batches:
                     probe_at = loop.time() + _PROBE_S
                 elif loop.time() >= probe_at:
@@ -97,8 +99,7 @@ class Follower:
                 async with asyncio.timeout(_PROBE_TIMEOUT_S):
                     await consumer.stop()
 
-    def _take(self, partition: TopicPartition, record: ConsumerRecord) -> None:
-        self._next[partition] = record.offset + 1
+    def _take(self, record: ConsumerRecord) -> None:
         if record.value is None:
             return
         try:
@@ -117,6 +118,14 @@ class Follower:
     def _connected(self, connected: bool) -> None:
         self._feed.set_connected(connected)
         LOG_CONNECTED.set(connected)
+
+
+def worth_taking(topic: str, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+    """Records of one partition, in order, without scores that a newer record of the same team replaces."""
+    if topic != TEAM_SCORES:
+        return list(records)
+    newest = {record.key: record.offset for record in records}
+    return [record for record in records if newest[record.key] == record.offset]
 
 
 async def stream(

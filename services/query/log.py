@@ -17,6 +17,7 @@ from services.common.problems import Unavailable
 log = structlog.get_logger()
 
 WORKER_GROUP: Final = "pulse-worker"  # the fold's consumer group; its commits say that every output is acknowledged
+_RETRY_S: Final = 0.2
 _FEEDBACK: Final = [TopicPartition(FEEDBACK, partition) for partition in range(PARTITIONS)]
 
 
@@ -40,17 +41,20 @@ class Log:
 
     async def ends_and_commits(self) -> tuple[list[int], list[int]]:
         """By partition of the log: the offset its next record gets, and the offset the fold has committed (0: none)."""
+        seen: Exception | None = None
         try:
             async with asyncio.timeout(self._timeout_s), self._asking:
-                try:
-                    return await self._ask()
-                except (KafkaError, OSError):
-                    # A connection that broke while it lay idle shows only now.
-                    await self._forget()
-                    return await self._ask()
-        except (KafkaError, OSError, TimeoutError) as error:
+                while True:
+                    try:
+                        return await self._ask()
+                    except (KafkaError, OSError) as error:
+                        # Perhaps a connection that broke while it lay idle, or a coordinator that is being elected.
+                        seen = error
+                        await self._forget()
+                        await asyncio.sleep(_RETRY_S)
+        except TimeoutError as error:
             await self._forget()
-            log.warning("log_unavailable", error=type(error).__name__)
+            log.warning("log_unavailable", error=type(seen or error).__name__)
             raise Unavailable("the log cannot be reached right now; try again shortly", retry_after_s=2) from error
 
     async def close(self) -> None:

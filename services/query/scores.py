@@ -49,11 +49,11 @@ ORDER BY name, k"""
 # The next minute that may bring another answer into a window of the past. Old states are looked at too, which can
 # only make it earlier than need be.
 _NEXT_PANE: Final = """
-SELECT toInt64(min(intDiv(toUnixTimestamp(minute), 60))) AS minute
+SELECT toInt64(min(intDiv(toUnixTimestamp(minute), 60))) AS following
 FROM panes
 WHERE minute > fromUnixTimestamp({until_s:Int64}) AND ({every:Bool} OR team IN {teams:Array(String)})"""
 _NEXT_ANSWER: Final = """
-SELECT if(count() = 0, 0, intDiv(toUnixTimestamp64Milli(min(event_at)) - 1 + 60000, 60000)) AS minute
+SELECT if(count() = 0, 0, intDiv(toUnixTimestamp64Milli(min(event_at)) - 1 + 60000, 60000)) AS following
 FROM answers
 WHERE event_at > fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')
     AND known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC')
@@ -127,8 +127,8 @@ class _Sums(msgspec.Struct):
     first_minute: int
 
 
-class _Minute(msgspec.Struct):
-    minute: int
+class _Next(msgspec.Struct):
+    following: int
 
 
 class _Reason(msgspec.Struct):
@@ -159,9 +159,9 @@ async def score(store: Store, ask: Ask, now_ms: int) -> Score:
         [sums], reasons = await asyncio.gather(counting, excluding)
         entering = 0
     else:
-        upcoming = store.rows("next", _NEXT_PANE if source == "panes" else _NEXT_ANSWER, _Minute, **bound)
-        [sums], reasons, [following] = await asyncio.gather(counting, excluding, upcoming)
-        entering = following.minute
+        entering_rows = store.rows("next", _NEXT_PANE if source == "panes" else _NEXT_ANSWER, _Next, **bound)
+        [sums], reasons, [upcoming] = await asyncio.gather(counting, excluding, entering_rows)
+        entering = upcoming.following
     tally = Tally(sums.detractors, sums.passives, sums.promoters)
     leaving = sums.first_minute + ask.minutes if tally.total and ask.minutes is not None else 0
     due = [minute for minute in (entering, leaving) if minute > 0]
