@@ -75,8 +75,13 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("query", "receive", topics.TEAM_SCORES, "Live events, from the end of the topic. No group."),
     Flow("query", "receive", topics.TEAM_CHANGES, "Live corrections, from the end of the topic. No group."),
     Flow("query", "receive", topics.FOLLOWUPS, "Live follow-ups, from the end of the topic. No group."),
-    Flow("alerts", "receive", topics.FOLLOWUPS, "Tells people what happened to a case; its place is in its SQLite."),
-    Flow("alerts", "receive", topics.PEOPLE, "The comment and the contact that an alert shows."),
+    Flow(
+        "alerts",
+        "receive",
+        topics.FOLLOWUPS,
+        "Tells people about a case. Group pulse-alerts, committed once an event is in SQLite.",
+    ),
+    Flow("alerts", "receive", topics.PEOPLE, "The comment and the contact that an alert shows. No group."),
 )
 
 # What crosses the ingest door.
