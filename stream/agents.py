@@ -76,14 +76,16 @@ class Scoring:
                 await self.partitions.tick(int(time.time() * 1000), self._highwater)
 
     def _highwater(self, partition: int) -> int | None:
-        return self._app.consumer.highwater(TP(topics.FEEDBACK, partition))
+        """Where the partition ends as far as is known; None when it is not ours (any more)."""
+        tp, consumer = TP(topics.FEEDBACK, partition), self._app.consumer
+        return consumer.highwater(tp) if tp in consumer.assignment() else None
 
     def ready(self) -> str | None:
-        """None when every assigned partition is open."""
+        """None when every assigned partition is open and what they say arrives."""
         if not self.joined:
             return "not a member of the consumer group yet"
         waiting = self.partitions.not_open()
-        return f"opening partitions {waiting}" if waiting else None
+        return f"opening partitions {waiting}" if waiting else self.outbox.trouble
 
     async def close(self) -> None:
         """After the app has stopped: let go of state and producer."""

@@ -16,6 +16,7 @@ import faust
 import structlog
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
 
 from schemas import topics
 from stream.agents import Scoring
@@ -75,8 +76,13 @@ def _calm_gc() -> None:
 async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[faust.App, Driver]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        stop.set()
+        loop.call_later(STOP_WITHIN_S, os._exit, 0)
+
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(wanted, stop.set)
+        loop.add_signal_handler(wanted, ask_to_stop)
     app, driver = make()
     health = HealthServer(settings.host, port, driver.ready)
     await health.start()
@@ -90,7 +96,6 @@ async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[fau
     if not stop.is_set():
         log.critical("fatal", error=type(app.crash_reason).__name__, reason="the Faust app crashed")
         os._exit(EXIT_FATAL)
-    loop.call_later(STOP_WITHIN_S, os._exit, 0)
     await app.stop()
     await driver.close()
     await health.stop()
@@ -122,6 +127,8 @@ async def check_log(kafka: str) -> None:
             (described,) = await admin.describe_topics([topics.FEEDBACK])
         finally:
             await admin.close()
+        if described["error_code"]:
+            raise for_code(described["error_code"])  # not created yet, or the broker is still starting
         return len(described["partitions"])
 
     count = await insist(ask)

@@ -8,7 +8,7 @@ message whose handler raised or was cancelled, so its word is not enough to comm
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiokafka
 import faust
@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, Message
 from mode.utils.futures import notify
 
+from stream.log import insist
 from stream.settings import StreamSettings
 
 FETCH_WAIT_MS: Final = 500  # a broker answers at once when a record arrives; this only bounds an idle fetch
@@ -127,6 +128,10 @@ class BatchConsumer(driver.Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         return self._gate.get(tp)
 
+    async def perform_seek(self) -> None:
+        """Go to what is committed, however long it takes: Faust calls this when it has dropped fetched records."""
+        await insist(super().perform_seek)
+
 
 class _Thread(driver.AIOKafkaConsumerThread):
     """The consumer's thread: a sticky assignor, so that a rebalance moves as few partitions as it can."""
@@ -155,6 +160,19 @@ class _Thread(driver.AIOKafkaConsumerThread):
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """The committed offsets, after going to them; to the beginning of partitions that have none."""
+        return cast("Mapping[TP, int]", await self.call_thread(seek_to_committed, self._ensure_consumer()))
+
+
+async def seek_to_committed(consumer: aiokafka.AIOKafkaConsumer) -> Mapping[TP, int]:
+    """aiokafka leaves a partition without a committed offset where it is: past the records that Faust has dropped."""
+    committed: Mapping[TP, int] = await consumer.seek_to_committed()
+    fresh = [tp for tp, offset in committed.items() if not offset]
+    if fresh:
+        await consumer.seek_to_beginning(*fresh)
+    return committed
 
 
 class BatchTransport(driver.Transport):

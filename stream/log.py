@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupLoadInProgressError, KafkaError
 
 from schemas import topics
 from stream.domain.view import LogRecord
@@ -31,8 +31,8 @@ class Log(Protocol):
         """(first offset still held, offset of the next record)."""
         ...
 
-    def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[LogRecord]]:
-        """The records with start <= offset < stop, in batches; `stop` is at most the log's end."""
+    def read(self, partition: int, start: int, stop: int) -> AsyncGenerator[list[LogRecord], None]:
+        """What the log still holds of the offsets start <= offset < stop, in batches; `stop` is at most its end."""
         ...
 
 
@@ -47,15 +47,20 @@ class KafkaLog:
     async def committed(self, partition: int) -> int:
         """See `Log`."""
 
+        tp = TopicPartition(topics.FEEDBACK, partition)
+
         async def ask() -> int:
             admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
             try:
                 await admin.start()
-                found = await admin.list_consumer_group_offsets(self._group)
+                found = await admin.list_consumer_group_offsets(self._group, partitions=[tp])
             finally:
                 await admin.close()
-            offset = found.get(TopicPartition(topics.FEEDBACK, partition))
-            return max(0, offset.offset) if offset is not None else 0
+            if tp not in found:
+                # A partition that was asked for is always answered, unless the whole answer is an error, which
+                # aiokafka drops: a coordinator that is still loading must not look like a group without offsets.
+                raise GroupLoadInProgressError
+            return max(0, int(found[tp].offset))
 
         return await insist(ask)
 
@@ -74,7 +79,7 @@ class KafkaLog:
 
         return await insist(ask)
 
-    async def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[LogRecord]]:
+    async def read(self, partition: int, start: int, stop: int) -> AsyncGenerator[list[LogRecord], None]:
         """See `Log`. A consumer a call; after an outage a new one goes on where the last one was."""
         tp = TopicPartition(topics.FEEDBACK, partition)
         at = start
@@ -83,15 +88,14 @@ class KafkaLog:
             try:
                 consumer = await self._consumer()
                 consumer.assign([tp])
+                at = max(at, (await consumer.beginning_offsets([tp]))[tp])
                 consumer.seek(tp, at)
                 while at < stop:
                     found = await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=self._batch)
-                    records = found.get(tp, [])
-                    wanted = [record for record in records if record.offset < stop]
+                    at = await consumer.position(tp)  # also past offsets that hold no record
+                    wanted = [record for record in found.get(tp, []) if record.offset < stop]
                     if wanted:
                         yield wanted
-                    if records:
-                        at = records[-1].offset + 1
                 return
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("log_not_reached", error=type(error).__name__, wait_s=wait_s)
@@ -102,7 +106,10 @@ class KafkaLog:
 
     async def _consumer(self) -> Any:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, max_partition_fetch_bytes=4 << 20
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # what retention takes away under a reader is skipped, the rest is not
+            max_partition_fetch_bytes=4 << 20,
         )
         try:
             await consumer.start()

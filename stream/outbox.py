@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from schemas import topics
 from schemas.feedback import Tick
@@ -20,6 +20,11 @@ log = structlog.get_logger()
 _TICK: Final = msgspec.json.encode(Tick())
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 5.0
+SEND_WITHIN_S: Final = 30.0  # aiokafka retries by itself, but may stay stuck after an outage (its issue 1017)
+TICK_WITHIN_S: Final = 2.0
+_ABANDON_STEP_S: Final = 0.2
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class Outbox(Protocol):
@@ -31,6 +36,33 @@ class Outbox(Protocol):
         ...
 
 
+class WorkerOutbox(Outbox, Protocol):
+    """An outbox that can also tell the log that time passes."""
+
+    async def tick(self, partition: int) -> None:
+        """Append a tick to the log, once. Raises KafkaError, OSError or TimeoutError when it was not acknowledged."""
+        ...
+
+
+class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka ships no types
+    """An idempotent producer that can be left behind."""
+
+    async def abandon(self) -> None:
+        """Stop at once and flush nothing: whatever is not acknowledged fails now, for all who wait for it.
+
+        A flush would wait for the broker, and would send old messages after those that the next producer has sent.
+        """
+        self._closed = True
+        self._message_accumulator.fail_all(ProducerClosed())
+        sender = self._sender.sender_task
+        if sender is not None:
+            sender.cancel()
+        await self.client.close()
+        while sender is not None and not sender.done():  # a cancelled sender waits for each of its requests
+            await asyncio.wait({sender}, timeout=_ABANDON_STEP_S)
+            sender.cancel()
+
+
 def backoff() -> Iterator[float]:
     """Seconds to wait between tries: 0.1, 0.2, … 5, 5: never ends."""
     wait_s = FIRST_WAIT_S
@@ -40,8 +72,8 @@ def backoff() -> Iterator[float]:
 
 
 def _sends(
-    producer: AIOKafkaProducer, partition: int, messages: Sequence[Message]
-) -> Iterator[Awaitable[Awaitable[object]]]:
+    producer: Producer, partition: int, messages: Sequence[Message]
+) -> Iterator[Awaitable[asyncio.Future[object]]]:
     """Queue messages by topic, in order, each batch as large as the producer makes them.
 
     A whole batch is handed over at once: aiokafka's way of one message at a time costs ten times as much.
@@ -62,9 +94,11 @@ def _sends(
 class KafkaOutbox:
     """An idempotent producer, made anew after any error: a producer that has failed once may stay stuck."""
 
-    def __init__(self, kafka: str, new_producer: Callable[[], AIOKafkaProducer] | None = None) -> None:
+    def __init__(
+        self, kafka: str, new_producer: Callable[[], Producer] | None = None, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._new = new_producer or (
-            lambda: AIOKafkaProducer(
+            lambda: Producer(
                 bootstrap_servers=kafka,
                 enable_idempotence=True,
                 acks="all",
@@ -74,8 +108,10 @@ class KafkaOutbox:
                 request_timeout_ms=15_000,
             )
         )
-        self._producer: AIOKafkaProducer | None = None
+        self._sleep = sleep
+        self._producer: Producer | None = None
         self._starting = asyncio.Lock()
+        self.trouble: str | None = None
 
     async def send(self, partition: int, messages: Sequence[Message]) -> None:
         """See `Outbox`. A message may be repeated after an error; every reader drops what it has seen."""
@@ -83,19 +119,27 @@ class KafkaOutbox:
             producer = None
             try:
                 producer = await self._ready()
-                await asyncio.gather(*[await waiting for waiting in _sends(producer, partition, messages)])
+                await _acknowledged([await waiting for waiting in _sends(producer, partition, messages)])
             except (KafkaError, OSError, TimeoutError) as error:
+                self.trouble = f"Kafka: {type(error).__name__}"
                 metrics.SEND_FAILURES.inc()
                 log.warning("send_refused", error=type(error).__name__, wait_s=wait_s)
                 await self._discard(producer)
-                await asyncio.sleep(wait_s)
+                await self._sleep(wait_s)
             else:
+                self.trouble = None
                 return
 
     async def tick(self, partition: int) -> None:
-        """Append a tick to the log, once: another comes if it is lost. Raises KafkaError when the broker is away."""
-        producer = await self._ready()
-        await producer.send_and_wait(topics.FEEDBACK, _TICK, None, partition)
+        """See `WorkerOutbox`. Another comes if it is lost, so it is not tried again."""
+        producer = None
+        try:
+            async with asyncio.timeout(TICK_WITHIN_S):
+                producer = await self._ready()
+                await producer.send_and_wait(topics.FEEDBACK, _TICK, None, partition)
+        except (KafkaError, OSError, TimeoutError):
+            await self._discard(producer)  # on a quiet log nobody else would notice that it is stuck
+            raise
 
     async def close(self) -> None:
         """Flush and stop."""
@@ -103,7 +147,7 @@ class KafkaOutbox:
         if producer is not None:
             await producer.stop()
 
-    async def _ready(self) -> AIOKafkaProducer:
+    async def _ready(self) -> Producer:
         async with self._starting:
             if self._producer is None:
                 producer = self._new()
@@ -115,14 +159,23 @@ class KafkaOutbox:
                 self._producer = producer
             return self._producer
 
-    async def _discard(self, producer: AIOKafkaProducer | None) -> None:
-        current = self._producer
-        if current is not producer:
-            return  # another partition's send has replaced it already
-        if current is None:
-            return  # there was none yet
+    async def _discard(self, producer: Producer | None) -> None:
+        if producer is None or self._producer is not producer:
+            return  # there was none yet, or another partition's send has replaced it already
         self._producer = None
-        try:
-            await asyncio.wait_for(current.stop(), timeout=1)
-        except (KafkaError, TimeoutError) as error:
-            log.warning("producer_not_stopped", error=type(error).__name__)
+        await producer.abandon()
+
+
+async def _acknowledged(sent: Sequence[asyncio.Future[object]]) -> None:
+    """Wait for acknowledgements. Raises the first error, TimeoutError when one does not come.
+
+    Being cancelled here leaves the futures alone: aiokafka's sender falls over one that is cancelled.
+    """
+    if not sent:
+        return
+    done, missing = await asyncio.wait(sent, timeout=SEND_WITHIN_S)
+    errors = [error for future in done if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
+    if missing:
+        raise TimeoutError

@@ -3,7 +3,7 @@
 P = the state's position, C = the group's committed offset: every output below C is acknowledged
 P >= C   drain the outbox; records below P are skipped by the fold
 P <  C   a stale or new disk: drop the outbox, fold [P, C) without output, remember quiet_until = C
-record P-1 is not the one the state remembers: stop, `state_not_of_this_log`
+record P-1 is not the one the state remembers: stop, `state_not_of_this_log`; C is beyond the log's end: `log_mismatch`
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +28,9 @@ from stream.domain.minutes import ceil_minute
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.domain.work import Effects
-from stream.errors import Revoked, StateNotOfThisLog, fatal_on_error
+from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
 from stream.log import Log
-from stream.outbox import KafkaOutbox, Outbox
+from stream.outbox import Outbox, WorkerOutbox
 from stream.state import Message, State, block_cache
 from stream.wire import encode
 
@@ -57,7 +58,10 @@ class Partition:
     async def catch_up(self, source: Log) -> None:
         """Opening: make sure of the state, and bring it to where the log's outputs are acknowledged."""
         committed = await source.committed(self.number)
-        meta = await self._sound(source)
+        first, end = await source.bounds(self.number)
+        if committed > end:
+            raise LogMismatch(f"the group has committed {committed} in partition {self.number}, its log ends at {end}")
+        meta = await self._sound(source, first, end)
         if meta.position < committed:
             await self._rebuild(source, meta, committed)
         for position, messages in list(self._state.outbox()):
@@ -71,30 +75,32 @@ class Partition:
         for position, _ in list(self._state.outbox()):
             self._state.clear_outbox(position)
         self._state.set_meta(structs.replace(meta, quiet_until=committed))
-        async for records in source.read(self.number, meta.position, committed):
-            self._still_ours()
-            self._state.commit(fold(self._state, records, self.number, self._generation), ())
-            metrics.REBUILT.inc(len(records))
-            await asyncio.sleep(0)  # heartbeats, other partitions, and a revocation
+        async with aclosing(source.read(self.number, meta.position, committed)) as batches:
+            async for records in batches:
+                self._still_ours()
+                self._state.commit(fold(self._state, records, self.number, self._generation), ())
+                metrics.REBUILT.inc(len(records))
+                await asyncio.sleep(0)  # heartbeats, other partitions, and a revocation
         log.info("rebuild_finished", partition=self.number, position=self._state.meta.position)
 
-    async def _sound(self, source: Log) -> Meta:
+    async def _sound(self, source: Log, first: int, end: int) -> Meta:
         """The state's meta, after checking that it was folded from this log; a fresh one if it has to be."""
         meta = self._state.meta
         if meta.position == 0:
             return meta
-        first, end = await source.bounds(self.number)
-        if end < meta.position:
-            raise StateNotOfThisLog(self.number, meta.position, f"the log ends at {end}")
         if meta.fold_version != values.FOLD_VERSION or meta.generation != self._generation or first > meta.position:
             log.warning("state_outdated", partition=self.number, position=meta.position, fold_version=meta.fold_version)
             self._state.clear()
             return Meta()
+        if end < meta.position:
+            raise StateNotOfThisLog(self.number, meta.position, f"the log ends at {end}")
         if first < meta.position:
-            async for records in source.read(self.number, meta.position - 1, meta.position):
-                before = records[0]
-                if (before.timestamp, record_crc(before)) != (meta.before_ms, meta.before_crc):
-                    raise StateNotOfThisLog(self.number, meta.position, "the record before it is another one")
+            before = None
+            async with aclosing(source.read(self.number, meta.position - 1, meta.position)) as batches:
+                async for records in batches:
+                    before = records[0]
+            if before is None or (before.timestamp, record_crc(before)) != (meta.before_ms, meta.before_crc):
+                raise StateNotOfThisLog(self.number, meta.position, "the record before it is another one")
         return meta
 
     async def apply(self, records: Sequence[LogRecord], source: Log) -> None:
@@ -104,11 +110,11 @@ class Partition:
         are one atomic write, (3) the outbox is sent and acknowledged, (4) cleared, (5) the offset may be committed.
         """
         await self.drained()
-        self._still_ours()
         await self._fill(records[0].offset, source)
         self._emit(records)
 
     def _emit(self, records: Sequence[LogRecord]) -> None:
+        self._still_ours()
         started = time.perf_counter()
         effects = fold(self._state, records, self.number, self._generation)
         messages = encode(effects.outputs)
@@ -122,19 +128,22 @@ class Partition:
         if first_offset <= self.position:
             return
         log.warning("gap_read_from_the_log", partition=self.number, position=self.position, first_offset=first_offset)
-        async for records in source.read(self.number, self.position, first_offset):
-            self._still_ours()
-            self._emit(records)
-            await self.drained()
+        async with aclosing(source.read(self.number, self.position, first_offset)) as batches:
+            async for records in batches:
+                self._emit(records)
+                await self.drained()
 
     async def drained(self) -> None:
         """Wait until the last batch's outbox is acknowledged. Raises Revoked when the partition is taken away."""
-        if self._draining is not None:
-            task, self._draining = self._draining, None
-            await asyncio.wait({task})
-            if task.cancelled():
-                raise Revoked
-            task.result()
+        task = self._draining
+        if task is None:
+            return
+        await asyncio.wait({task})  # it stays in its place meanwhile: `close` has to find it
+        if self._draining is task:
+            self._draining = None
+        if task.cancelled():
+            raise Revoked
+        task.result()
 
     async def _send(self, position: int, messages: Sequence[Message]) -> None:
         with fatal_on_error():
@@ -175,7 +184,7 @@ class Partition:
 class Partitions:
     """All partitions of one worker. `ensure` is idempotent: a batch may arrive before the signal of its assignment."""
 
-    def __init__(self, root: Path, generation: int, outbox: KafkaOutbox, source: Log, told: Told) -> None:
+    def __init__(self, root: Path, generation: int, outbox: WorkerOutbox, source: Log, told: Told) -> None:
         self._root = root
         self._generation = generation
         self._outbox = outbox
@@ -211,11 +220,10 @@ class Partitions:
             task = self._opening.pop(number, None)
             if task is None:
                 continue
-            if task.done() and not task.cancelled():
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled() and task.exception() is None:
                 await task.result().close()
-            else:
-                task.cancel()
-                await asyncio.wait({task})
             metrics.OPEN_PARTITIONS.set(len(self._opening))
 
     async def close_all(self) -> None:
@@ -229,14 +237,16 @@ class Partitions:
     async def tick(self, now_ms: int, highwater: Callable[[int], int | None]) -> None:
         """Append a tick to each partition where something is due by our clock and everything before it is folded."""
         for number, task in list(self._opening.items()):
-            if not task.done() or task.cancelled():
+            if not task.done() or task.cancelled() or task.exception() is not None:
                 continue
             partition = task.result()
+            if partition.revoked.is_set():
+                continue  # closed while the tick of another one was on its way
             end = highwater(number)
             if end is None or partition.position < end or not partition.tick_is_due(now_ms):
                 continue
             try:
-                await asyncio.wait_for(self._outbox.tick(number), timeout=2)
+                await self._outbox.tick(number)
                 metrics.TICKS.inc()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("tick_refused", partition=number, error=type(error).__name__)

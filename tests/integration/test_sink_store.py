@@ -90,7 +90,7 @@ def test_the_columns_of_every_table_are_those_that_are_written(client: Client) -
 @pytest.mark.parametrize("table", TABLES)
 def test_a_row_is_read_back_as_it_was_written(store: ClickHouseStore, client: Client, table: str) -> None:
     store.insert(table, [ROWS[table]])
-    formats = {"rejects": {"record": "bytes"}}.get(table, {})
+    formats: dict[str, str | dict[str, str]] = {"record": "bytes"} if table == "rejects" else {}
     read = client.query(
         f"SELECT {', '.join(TABLES[table])} FROM {table} FINAL WHERE {TABLES[table][0]} = %(first)s",
         {"first": ROWS[table][0]},
