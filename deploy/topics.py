@@ -56,14 +56,6 @@ async def migrate_topics(
     return TopicChanges(tuple(missing), altered)
 
 
-async def delete_topics(bootstrap: str, names: Iterable[str]) -> None:
-    """Delete the topics that exist among `names`, with everything in them."""
-    async with _admin(bootstrap) as admin:
-        existing = await _partitions(admin, names)
-        if existing:
-            await admin.delete_topics(list(existing))
-
-
 @asynccontextmanager
 async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)

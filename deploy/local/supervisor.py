@@ -50,7 +50,6 @@ class Supervisor:
         self._on_start = on_start
         self._kept: dict[str, _Kept] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
         self._hurry = asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # One signal for all children, and nothing between it and waitpid.
@@ -87,7 +86,6 @@ class Supervisor:
 
     async def stop(self, order: Sequence[Sequence[str]]) -> None:
         """End all processes, one group of names after the other. Nothing is started again."""
-        self._stopping = True
         for keeper in self._keepers.values():
             keeper.cancel()
         for names in order:

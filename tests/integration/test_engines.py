@@ -260,6 +260,14 @@ class TestTopics:
             asyncio.run(migrate_topics(engines.kafka, prefix="count."))
         assert asyncio.run(_names(engines.kafka, "count.")) == {f"count.{FEEDBACK}"}
 
+    def test_topics_made_anew_are_empty(self, engines: Engines) -> None:
+        name = engines.topics("anew.")[FEEDBACK]
+        asyncio.run(_produce(engines.kafka, name, 0))
+        engines.topics("anew.", anew=True)
+        asyncio.run(_produce(engines.kafka, name, 1))
+        read = asyncio.run(_consume(engines.kafka, name, 500))
+        assert {value.partition(b"-")[0] for value in read} == {b"1"}
+
     def test_a_kafka_that_is_away_is_named(self) -> None:
         with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9"):
             asyncio.run(migrate_topics("127.0.0.1:9"))
