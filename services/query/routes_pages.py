@@ -103,6 +103,11 @@ async def get_cases(own: Own) -> Response:
     return render("followups.html", waiting=await read_waiting(own))
 
 
+@router.get("/session", status_code=204, response_class=Response, dependencies=[Depends(reader)])
+async def get_session() -> None:
+    """Whether this browser is signed in: 204, or 401. Asks no store."""
+
+
 @router.post("/login")
 async def post_login(request: Request, own: Own) -> Response:
     """Exchange a key for a session."""

@@ -82,7 +82,6 @@ function refresh() {
 
 async function piece(address) {
   const answer = await fetch(address, { credentials: "same-origin", cache: "no-store" });
-  if (answer.status === 401) say("signedOut");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
@@ -135,6 +134,7 @@ let source = null;
 let heardAt = performance.now();
 let lastId = board.dataset.since;
 let retryMs = 1000;
+let signedOut = false;
 
 function listen() {
   source = new EventSource(`/v1/live?last_event_id=${encodeURIComponent(lastId)}`);
@@ -173,17 +173,22 @@ function listen() {
   };
 }
 
-function again() {
+async function again() {
   source.close();
-  setTimeout(listen, retryMs);
+  heardAt = performance.now() + retryMs;
+  await new Promise((resolve) => setTimeout(resolve, retryMs));
   retryMs = Math.min(retryMs * 2, 15000);
-  heardAt = performance.now();
+  const session = await fetch("/session", { cache: "no-store" }).catch(() => null);
+  if (session?.status === 401) {
+    signedOut = true;
+    say("signedOut");
+  } else listen();
 }
 
 say("connecting");
 listen();
 setInterval(() => {
-  if (performance.now() - heardAt > SILENCE_MS) {
+  if (!signedOut && performance.now() - heardAt > SILENCE_MS) {
     say("reconnecting");
     again();
   }
