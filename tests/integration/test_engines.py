@@ -336,7 +336,7 @@ def test_engines_answer_and_say_so(engines: Engines) -> None:
 
 
 def test_what_was_acknowledged_survives_kill_9_of_both_engines(tmp_path: Path) -> None:
-    """Killed while they are written to, twice; every acknowledged record and row is there afterwards."""
+    """Killed right after the last acknowledgement, twice; every acknowledged record and row is there afterwards."""
     with running_engines(tmp_path) as engines:
         topic = engines.topics()[FEEDBACK]
         url = engines.database()
