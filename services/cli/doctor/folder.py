@@ -36,15 +36,11 @@ def _kept(data: Path) -> Iterator[Finding]:
     file = data / "client.json"
     mode = file.stat().st_mode & 0o777
     if mode & 0o077:
-        yield bad(
-            "keys", f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}, and have new keys minted"
-        )
+        yield bad("keys", f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}")
     else:
         yield ok("keys", f"{file} is readable by its owner only")
     if not os.access(data, os.W_OK):
-        yield bad(
-            "data folder", f"{data} cannot be written by this user", f"chown it, or run as its owner: ls -ld {data}"
-        )
+        yield bad("data folder", f"{data} cannot be written by this user", "give it to this user with chown")
 
 
 def _processes(data: Path, client: ClientFile) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 
 from services.cli.codes import Exit, Fail
+from services.cli.importer import run as run_module
+from services.cli.importer import send
 from services.cli.importer.cells import Instants
 from services.cli.importer.journal import Journal
 from services.cli.importer.mapping import parse_map
@@ -30,6 +32,14 @@ def lines(count: int, *, start: int = 0, teams: int = 7) -> list[str]:
         f"team {number % teams},{number % 11},2026-0{1 + number % 9}-01 10:{number % 60:02d},note {number}"
         for number in range(start, start + count)
     ]
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few rows are many batches."""
+    monkeypatch.setattr(send, "MAX_ITEMS", 100)
+    monkeypatch.setattr(send, "MAX_BEHIND", 400)
+    monkeypatch.setattr(run_module, "_BREATH", 50)
 
 
 class Import:
@@ -69,11 +79,11 @@ class Import:
 
 async def test_every_row_is_held_once(tmp_path: Path) -> None:
     async with fake_door() as door:
-        summary = (await Import(tmp_path, door).write(lines(5_000)).run()).summary
-        assert (summary.rows, summary.accepted, len(door.held)) == (5_000, 5_000, 5_000)
-        assert summary.tally.total == 5_000
-        assert sorted(door.scores) == sorted(number % 11 for number in range(5_000))
-        assert sum(offset + 1 for offset in summary.positions.values()) == 5_000
+        summary = (await Import(tmp_path, door).write(lines(1_200)).run()).summary
+        assert (summary.rows, summary.accepted, len(door.held)) == (1_200, 1_200, 1_200)
+        assert summary.tally.total == 1_200
+        assert sorted(door.scores) == sorted(number % 11 for number in range(1_200))
+        assert sum(offset + 1 for offset in summary.positions.values()) == 1_200
 
 
 async def test_importing_again_adds_nothing_and_ten_rows_at_the_top_add_ten(tmp_path: Path) -> None:
@@ -88,19 +98,20 @@ async def test_importing_again_adds_nothing_and_ten_rows_at_the_top_add_ten(tmp_
 
 async def test_the_order_of_a_team_s_answers_is_kept(tmp_path: Path) -> None:
     async with fake_door() as door:
-        await Import(tmp_path, door).write(lines(9_000, teams=3)).run()
+        await Import(tmp_path, door).write(lines(900, teams=3)).run()
         for team in range(3):
             notes = [int(body["comment"].split()[1]) for body in door.log if body["team"] == f"team-{team}"]
             assert notes == sorted(notes)
-            assert len(notes) == 3_000
+            assert len(notes) == 300
 
 
-async def test_a_batch_stays_below_the_door_s_limits(tmp_path: Path) -> None:
+async def test_a_batch_stays_below_the_door_s_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "MAX_ITEMS", 1_000)
     async with fake_door() as door:
-        rows = [f'one,9,2026-01-01,"{"ø" * 3_900}{number}"' for number in range(600)]
+        rows = [f'one,9,2026-01-01,"{"ø" * 3_900}{number}"' for number in range(250)]
         await Import(tmp_path, door).write(rows).run()
-        assert len(door.held) == 600
-        assert max(door.sizes) < 1 << 20
+        assert len(door.held) == 250
+        assert 800 << 10 < max(door.sizes) < 1 << 20
 
 
 def refuse_once(*troubles: web.StreamResponse) -> list[Any]:
@@ -127,11 +138,11 @@ async def test_what_is_refused_for_now_is_sent_again(tmp_path: Path, trouble: we
 
 async def test_a_door_that_says_when_is_not_asked_before(tmp_path: Path) -> None:
     async with fake_door() as door:
-        door.troubles = refuse_once(problem(429, "slow down", Retry_After="1"))
+        door.troubles = refuse_once(problem(429, "slow down", Retry_After="0.5"))
         loop = asyncio.get_running_loop()
         before = loop.time()
         await Import(tmp_path, door).write(lines(5, teams=1)).run()
-        assert loop.time() - before >= 1.0
+        assert loop.time() - before >= 0.5
         assert door.requests == 2
 
 
@@ -237,7 +248,7 @@ async def test_a_door_that_stays_away_is_given_up_with_a_way_to_go_on(tmp_path: 
 
 async def stopped_halfway(job: Import, door: FakeDoor) -> None:
     """Ctrl-C after some batches were acknowledged, while others are on their way."""
-    door.target = 10_000
+    door.target = 1_500
     task = asyncio.create_task(job.run())
     async with asyncio.timeout(20):
         await door.reached.wait()
@@ -250,40 +261,40 @@ async def stopped_halfway(job: Import, door: FakeDoor) -> None:
 async def test_a_stopped_import_goes_on_where_it_was(tmp_path: Path) -> None:
     async with fake_door() as door:
         door.refuse = lambda item: "comment" if item["comment"] == "note 7" else None
-        job = Import(tmp_path, door).write(lines(20_000))
+        job = Import(tmp_path, door).write(lines(2_500))
         await stopped_halfway(job, door)
         sent_before = len(door.log)
-        assert sent_before < 19_000
+        assert sent_before < 2_400
         result = await job.run()
         assert result.resumed_from > 0
-        assert len(door.held) == 19_999
-        assert result.summary.accepted == 19_999
+        assert len(door.held) == 2_499
+        assert result.summary.accepted == 2_499
         assert result.summary.rejected == {"comment_invalid": 1}
         assert [row["Note"] for row in job.rejected()] == ["note 7"]
         # What was held below the row it went on from was not sent again, but for the one probe.
-        assert len(door.log) - sent_before <= 20_000 - result.resumed_from + 1
+        assert len(door.log) - sent_before <= 2_500 - result.resumed_from + 1
         assert not job.journal.exists()
 
 
 async def test_against_another_log_a_stopped_import_sends_everything(tmp_path: Path) -> None:
     async with fake_door() as door:
-        job = Import(tmp_path, door).write(lines(20_000))
+        job = Import(tmp_path, door).write(lines(2_500))
         await stopped_halfway(job, door)
     async with fake_door() as empty:
         job.door = empty
         result = await job.run()
-        assert (result.resumed_from, len(empty.held), result.summary.accepted) == (0, 20_000, 20_000)
+        assert (result.resumed_from, len(empty.held), result.summary.accepted) == (0, 2_500, 2_500)
 
 
 async def test_a_journal_cut_short_by_a_crash_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
     async with fake_door() as door:
-        job = Import(tmp_path, door).write(lines(20_000))
+        job = Import(tmp_path, door).write(lines(2_500))
         await stopped_halfway(job, door)
         with job.journal.open("a") as file:
             file.write('{"type":"through","row":199')
         result = await job.run()
-        assert 0 < result.resumed_from < 20_000
-        assert len(door.held) == 20_000
+        assert 0 < result.resumed_from < 2_500
+        assert len(door.held) == 2_500
 
 
 async def test_a_dry_run_tells_the_same_and_sends_nothing(tmp_path: Path) -> None:

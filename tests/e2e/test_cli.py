@@ -1,0 +1,105 @@
+"""Commands against a whole instance: what a person at a terminal does in the first ten minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.codes import Exit
+from tests.e2e.instances import REPO, Instance, environment, pulse, running
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running(tmp_path_factory.mktemp("cli")) as started:
+        yield started
+
+
+def send(instance: Instance, folder: Path, rows: list[str]) -> str:
+    """Import rows of team,score,time; the positions to wait for."""
+    file = folder / "rows.csv"
+    file.write_text("\n".join(["team,score,at", *rows]) + "\n")
+    options = ("--map", "team=team,score=score,answered_at=at", "--rejects", str(folder / "rejects.csv"))
+    positions = instance.says("import", str(file), *options)["positions"]
+    return ",".join(f"{partition}:{offset}" for partition, offset in positions.items())
+
+
+def test_scores_teams_and_follow_ups_can_be_read(instance: Instance, tmp_path: Path) -> None:
+    answers = [f"desk,{score},2026-01-01T10:00:{number:02d}Z" for number, score in enumerate((0, 7, 8, 9, 10, 10))]
+    at_least = send(instance, tmp_path, answers)
+    score = instance.says("score", "desk", "--window", "3650d", "--at-least", at_least)
+    assert (score["n"], score["display"]) == (6, 33)
+    assert "NPS 33   margin -27 … 71   n 6" in instance.pulse("score", "desk", "--window", "3650d").stdout
+    assert [team["team"] for team in instance.says("teams")["items"]] == ["desk"]
+    assert instance.says("followups")["items"] == []
+
+
+def test_a_team_nobody_heard_of_is_not_found(instance: Instance) -> None:
+    done = instance.pulse("score", "nobody")
+    assert done.returncode == Exit.NOT_FOUND
+    assert "nobody" in done.stderr
+
+
+def test_live_events_arrive_as_they_happen(instance: Instance, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services.cli", "tail", "--json", "--team", "live", "--data", str(instance.data)]
+    with subprocess.Popen(
+        command, env=environment(PYTHONPATH=str(REPO)), cwd=REPO, stdout=subprocess.PIPE, text=True
+    ) as tail:
+        try:
+            assert tail.stdout is not None
+            # Its stream begins at some moment; answers go in until one is seen.
+            os.set_blocking(tail.stdout.fileno(), False)
+            line = ""
+            for number in range(60):
+                send(instance, tmp_path, [f"live,9,2026-01-02T10:00:{number:02d}Z"])
+                line = tail.stdout.readline()
+                if line:
+                    break
+            event = json.loads(line)
+            assert event["event"] in ("score", "correction")
+            assert event["data"]["team"] == "live"
+        finally:
+            tail.send_signal(signal.SIGINT)
+            assert tail.wait(timeout=20) == Exit.INTERRUPTED
+
+
+def test_the_doctor_finds_a_working_instance_well_and_a_stuck_service_sick(instance: Instance) -> None:
+    report = instance.says("doctor")
+    assert report["ok"]
+    assert {finding["what"] for finding in report["findings"]} >= {
+        "python", "disk", "keys", "instance", "kafka", "topics", "clickhouse", "tables", "ingest", "query", "alerts",
+        "sink", "worker-0", "read key", "lag", "clock",
+    }  # fmt: skip
+    stuck = instance.ready["pids"]["alerts"]
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        done = instance.pulse("doctor", "--json")
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+    assert done.returncode == Exit.FAILED
+    [finding] = [finding for finding in json.loads(done.stdout)["findings"] if finding["level"] == "bad"]
+    assert finding["what"] == "alerts"
+    assert "alerts.log" in finding["do"]
+
+
+def test_a_folder_in_use_is_refused_and_names_the_supervisor(instance: Instance) -> None:
+    done = instance.pulse("up")
+    assert done.returncode == Exit.USAGE
+    assert str(instance.process.pid) in done.stderr
+
+
+def test_an_address_and_a_key_do_as_well_as_a_folder(instance: Instance) -> None:
+    done = pulse("teams", "--json", "--url", instance.ready["query"], "--key", instance.ready["keys"]["read"])
+    assert done.returncode == 0
+    wrong = pulse("teams", "--url", instance.ready["query"], "--key", instance.ready["keys"]["write"])
+    assert wrong.returncode == Exit.USAGE
+    assert "refused the key" in wrong.stderr
