@@ -25,9 +25,10 @@ class Spark:
 
 
 def spark(points: list[Tally], least: int) -> Spark | None:
-    """A drawing of `WIDTH` by `HEIGHT`; None when fewer than two points have enough answers to be drawn."""
+    """A drawing of `WIDTH` by `HEIGHT`; None when no three points in a row have enough answers to be drawn."""
     known = [(k, value) for k, tally in enumerate(points) if tally.total >= least and (value := nps(tally)) is not None]
-    if len(known) < 2:
+    drawable = {k for k, _ in known}
+    if not any({k, k + 1, k + 2} <= drawable for k in drawable):
         return None
     low, high = min(v for _, v in known), max(v for _, v in known)
     missing = max(0.0, _LEAST_SPAN - (high - low)) / 2

@@ -71,7 +71,7 @@ def change_text(found: Difference | None, minutes: int) -> str:
     """How the score moved against the window of the same length before; None: they cannot be compared."""
     before = f"previous {window_text(minutes)}"
     if found is None:
-        return f"too few answers in the {before} to compare"
+        return f"{before}: too few to compare"
     points = rounded(found.raw)
     if points == 0:
         return f"same as {before}"

@@ -54,7 +54,7 @@ def test_a_change_says_whether_it_could_be_chance() -> None:
     assert change_text(clear, 10_080) == "▲ 140 on previous 7 d"
     assert change_text(vague, 60) == "▲ 20 on previous 1 h, maybe chance"
     assert change_text(difference(Tally(1, 0, 1), Tally(2, 0, 2)), 60) == "same as previous 1 h"
-    assert change_text(None, 1_440) == "too few answers in the previous 24 h to compare"
+    assert change_text(None, 1_440) == "previous 24 h: too few to compare"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,9 @@ def test_a_spark_line_stays_in_its_box_and_a_steady_score_looks_steady() -> None
     assert max(y for _, y in places) - min(y for _, y in places) < HEIGHT / 3
 
 
-def test_there_is_no_spark_line_without_two_points() -> None:
-    assert spark([Tally()] * 25, 5) is None
-    assert spark([Tally()] * 24 + [Tally(1, 1, 8)], 5) is None
+def test_there_is_no_spark_line_of_specks() -> None:
+    good, few = Tally(2, 2, 6), Tally(0, 0, 1)
+    assert spark([few] * 25, 5) is None
+    assert spark([few] * 24 + [good], 5) is None
+    assert spark([good, good, *[few] * 22, good], 5) is None
+    assert spark([good, good, good, *[few] * 22], 5) is not None
