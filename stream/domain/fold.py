@@ -6,36 +6,27 @@ changes neither the set of events nor the last value of any key.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import Final
 
 from schemas import topics
-from schemas.feedback import Answer, FeedbackRecord, Tick
+from schemas.feedback import Answer, Tick
 from schemas.rejects import Reject
 from stream.domain import answers, ids, keys, values
-from stream.domain.scores import BAND_OF
+from stream.domain.minutes import MINUTE_MS
+from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read, team_of
+from stream.domain.scores import BANDS
+from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord, View
 from stream.domain.work import Effects, Work
 
-MOST_BYTES: Final = 65_536  # of a record: what the door lets in is well below, and what comes of it fits a message
-MOST_KEY_BYTES: Final = 256  # of a bad key that a reject repeats
-UUID_CHARACTERS: Final = 36
-MOST_REVISIONS: Final = 1 << 53
-_TEAM: Final = re.compile(rb"[a-z0-9][a-z0-9._-]{0,63}")
-_APPENDED_DIGITS: Final = 15  # milliseconds until the year 33658
-_DECODER: Final[msgspec.json.Decoder[FeedbackRecord]] = msgspec.json.Decoder(FeedbackRecord)
+MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
+UNKNOWN_ORIGINAL: Final = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
 
-
-class Unusable(NamedTuple):
-    """Why a record cannot be used: a stable code, and what would have been right."""
-
-    reason: str
-    detail: str
+# A record, its append time, what it says, and for an answer its team and its key in the state.
+Step = tuple[LogRecord, int, Answer | Tick | Unusable, TeamBatch | None, bytes]
 
 
 def read_meta(view: View) -> Meta:
@@ -56,18 +47,14 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
     work = Work(view, meta, partition, generation)
-    parsed = [_parse(record, partition) for record in records]
-    _prefetch(work, records, parsed)
-    for record, message in zip(records, parsed, strict=True):
-        appended_ms = _appended_ms(record)
-        work.at(record.offset, appended_ms)
-        if isinstance(message, Answer):
-            team = (record.key or b"").decode()
-            if message.revision and message.answered_ms is None and _unknown(work, team, message):
-                message = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
+    for record, at_ms, message, team, key in _read(work, records):
+        work.at(record.offset, at_ms)
+        if team is not None and isinstance(message, Answer):
+            if message.revision and message.answered_ms is None and work.answer(key) is None:
+                work.rejects.append(_reject(work, record, UNKNOWN_ORIGINAL))
             else:
-                answers.apply(work, team, message, appended_ms)
-        if isinstance(message, Unusable):
+                answers.apply(work, team, key, message, at_ms)
+        elif isinstance(message, Unusable):
             work.rejects.append(_reject(work, record, message))
     if records:
         last = records[-1]
@@ -87,65 +74,43 @@ def record_crc(record: LogRecord) -> int:
     return zlib.crc32(record.value or b"", zlib.crc32(record.key or b""))
 
 
-def _parse(record: LogRecord, partition: int) -> Answer | Tick | Unusable:
-    value, key = record.value, record.key
-    if value is None:
-        return Unusable("no_value", "a record of the log has a value")
-    if len(value) > MOST_BYTES:
-        return Unusable("too_large", f"a record has at most {MOST_BYTES} bytes")
-    try:
-        message = _DECODER.decode(value)
-    except msgspec.DecodeError as error:
-        return Unusable("undecodable", str(error)[:200])
-    except UnicodeDecodeError:
-        return Unusable("undecodable", "not UTF-8")
-    except RecursionError:
-        return Unusable("undecodable", "nested too deep")
-    if isinstance(message, Answer):
-        if not key:
-            return Unusable("no_key", "the key of an answer is its team")
-        if _TEAM.fullmatch(key) is None:
-            return Unusable("bad_key", "a team is 1 to 64 of a-z 0-9 . _ -, and begins with one of a-z 0-9")
-        if topics.partition_of(key) != partition:
-            return Unusable("wrong_partition", f"murmur2 puts this key in partition {topics.partition_of(key)}")
-        if not 0 <= message.revision <= MOST_REVISIONS:
-            return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
-        if len(message.response_id) != UUID_CHARACTERS:
-            return Unusable("bad_field", "response_id is a UUID")
-    return message
-
-
-def _appended_ms(record: LogRecord) -> int:
-    for name, value in record.headers:
-        if name == topics.APPENDED_HEADER and value.isdigit() and len(value) <= _APPENDED_DIGITS:
-            return int(value)
-    return record.timestamp
-
-
-def _prefetch(work: Work, records: Sequence[LogRecord], parsed: Sequence[Answer | Tick | Unusable]) -> None:
-    """Name every key an ordinary answer reads, so that the batch costs one read of the state."""
-    wanted: set[bytes] = set()
-    add = wanted.add
-    for record, message in zip(records, parsed, strict=True):
-        if not isinstance(message, Answer) or record.key is None:
+def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
+    """Read the records, and every key that an ordinary answer asks for: so a batch costs one read of the state."""
+    steps: list[Step] = []
+    wanted: list[bytes] = []
+    teams: dict[bytes | None, TeamBatch | Unusable] = {}
+    for record in records:
+        at_ms = appended_ms(record)
+        message = read(record.value)
+        if not isinstance(message, Answer):
+            steps.append((record, at_ms, message, None, b""))
             continue
-        team = record.key.decode()
-        of_answer, of_pane, of_newest, _, of_case = keys.prefixes(team)
-        add(keys.team(team))
-        add(of_answer + keys.text(message.response_id))
-        event_ms = record.timestamp if message.answered_ms is None else min(message.answered_ms, record.timestamp)
-        add(of_pane + keys.number(max(0, -(-event_ms // 60_000))))
+        team = teams.get(record.key)
+        if team is None:
+            name = team_of(record.key, work.partition)
+            team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
+        if isinstance(team, Unusable):
+            steps.append((record, at_ms, team, None, b""))
+            continue
+        prefixes = team.prefixes
+        key = prefixes.answer + message.response_id.encode()
+        steps.append((record, at_ms, message, team, key))
+        wanted.append(key)
+        event_ms = message.answered_ms
+        minute = -(-(at_ms if event_ms is None or event_ms > at_ms else event_ms) // MINUTE_MS)
+        asked = team.asked
+        if minute not in asked:
+            if not asked:
+                wanted.append(prefixes.team)
+            asked.add(minute)
+            wanted.append(prefixes.pane + keys.number(minute))
         if message.respondent is not None:
             respondent = keys.text(message.respondent)
-            add(of_newest + respondent)
-            if not BAND_OF[message.score]:
-                add(of_case + respondent)
-    if wanted:
-        work.prefetch(list(wanted))
-
-
-def _unknown(work: Work, team: str, message: Answer) -> bool:
-    return work.answer(keys.answer(team, message.response_id)) is None
+            wanted.append(prefixes.newest + respondent)
+            if not BANDS[message.score]:
+                wanted.append(prefixes.open_case + respondent)
+    work.prefetch(wanted)
+    return steps
 
 
 def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None, Reject]:

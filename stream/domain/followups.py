@@ -7,14 +7,14 @@ customer's own edit to 7 or more closes it as `rescored`, an exclusion as `withd
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import structs
 
 from schemas.followups import Case, FollowupEvent, Kind, State
 from stream.domain import ids, keys
-from stream.domain.scores import BAND_OF, Band
+from stream.domain.scores import BANDS
 from stream.domain.values import PLAIN, Resolved
 from stream.domain.work import Work
 
@@ -22,6 +22,7 @@ HOUR_MS: Final = 3_600_000
 RAISE_WITHIN_MS: Final = 7 * 24 * HOUR_MS  # an older answer is counted, but nobody is called about it
 CONTACT_MS: Final = 10 * HOUR_MS
 RESOLVE_MS: Final = 72 * HOUR_MS
+MOST_LISTED: Final = 100  # answers that a case names
 
 OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})
 BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn", "joined"})  # closed by no person
@@ -29,7 +30,7 @@ BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn", "joined
 
 def is_detractor(resolved: Resolved | None) -> bool:
     """A counted detractor answer."""
-    return resolved is not None and not resolved.reasons and BAND_OF[resolved.score] is Band.DETRACTOR
+    return resolved is not None and not resolved.reasons and not BANDS[resolved.score]
 
 
 def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: Resolved, appended_ms: int) -> Resolved:
@@ -38,7 +39,9 @@ def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: R
     Shape:   the answer before (None: just accepted) and after in; the answer after, with `case_id` and `not_raised`.
     """
     if new.case_id is None:
-        return _begin(work, team, response_id, new, appended_ms) if is_detractor(new) else new
+        if not is_detractor(new):
+            return new
+        return _begin(work, team, response_id, new, appended_ms, first=old is None)
     case = _case(work, team, new.case_id)
     if old is not None and old.respondent != new.respondent:
         if response_id != case.response_id:
@@ -48,33 +51,34 @@ def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: R
     return structs.replace(new, case_id=case.case_id)
 
 
-def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
+def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int, *, first: bool) -> Resolved:
     """A detractor answer that nobody has been called about: raise or join a case, unless it is too old for that."""
     if new.history:
         return structs.replace(new, not_raised="history")
     if new.event_ms < appended_ms - RAISE_WITHIN_MS:
         return structs.replace(new, not_raised="too_old")
-    return _enter(work, team, response_id, new)
+    return _enter(work, team, response_id, new, first=first)
 
 
-def _enter(work: Work, team: str, response_id: str, new: Resolved) -> Resolved:
-    """A detractor answer without a case: join the respondent's open one, or raise."""
+def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: bool = False) -> Resolved:
+    """A detractor answer without a case: join the respondent's open one, or raise. `first`: it was just accepted."""
     current = _open_case_of(work, team, new.respondent)
     if current is not None:
-        answers = (*current.answers, response_id)
+        answers = _listed((*current.answers, response_id))
         joined = structs.replace(current, answers=answers, personal=current.personal or new.personal)
         _tell(work, joined, "followup.answer_joined", response_id)
         return structs.replace(new, case_id=current.case_id)
     case_id = ids.uuid5(team, response_id)
     context = new.context or PLAIN
-    before = work.case(team, case_id)  # there is one if this answer's case was once joined into another
+    # There is a case of that id if this answer's was once joined into another, which the answer has left.
+    before = None if first else work.case(team, case_id)
     case = Case(
         case_id=case_id,
         team=team,
         response_id=response_id,
         score=new.score,
         state="open",
-        n=before.n if before else 0,
+        n=before.n + 1 if before else 1,
         raised_ms=work.known_ms,
         changed_ms=work.known_ms,
         contact_due_ms=work.known_ms + CONTACT_MS,
@@ -89,7 +93,8 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved) -> Resolved:
         callback_ms=context.callback_ms,
         personal=new.personal,
     )
-    _hold(work, _tell(work, case, "followup.reopened" if before else "followup.raised", response_id))
+    _say(work, case, "followup.reopened" if before else "followup.raised", response_id)
+    _hold(work, case)
     return structs.replace(new, case_id=case_id)
 
 
@@ -107,8 +112,7 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             callback_ms=context.callback_ms,
         )
     case = structs.replace(case, personal=case.personal or new.personal)
-    others = [answer for answer in case.answers if answer != response_id]
-    unhappy = is_detractor(new) or _any_detractor(work, case.team, others)
+    unhappy = is_detractor(new) or _any_detractor(work, case, but=response_id)
     if case.state in OPEN and not unhappy:
         return _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
     if case.state in BY_ITSELF and unhappy:
@@ -126,7 +130,7 @@ def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> C
     is_open = case.state in OPEN
     if is_open:
         _release(work, case)
-    for answer in case.answers:
+    for answer in reversed(list(_members(work, case))):
         if answer != response_id:
             _leave_behind(work, case.team, answer)
     case = structs.replace(case, respondent=respondent, answers=(response_id,))
@@ -145,15 +149,17 @@ def _leave_behind(work: Work, team: str, response_id: str) -> None:
     if found is None:
         raise ValueError("a case holds an answer that the state does not")
     found = structs.replace(found, case_id=None)
-    work.put_answer(key, _enter(work, team, response_id, found) if is_detractor(found) else found)
-    work.restate(team, response_id)
+    if is_detractor(found):
+        found = _enter(work, team, response_id, found)
+    work.put_answer(key, found)
+    work.of(team).say(response_id, found)
 
 
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
     """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
-    others = tuple(answer for answer in case.answers if answer != response_id)
-    case = _tell(work, structs.replace(case, answers=others), "followup.answer_edited", response_id)
-    if case.state in OPEN and not _any_detractor(work, case.team, others):
+    answers = tuple(answer for answer in case.answers if answer != response_id)
+    case = _tell(work, structs.replace(case, answers=answers), "followup.answer_edited", response_id)
+    if case.state in OPEN and not _any_detractor(work, case, but=response_id):
         _close(work, case, "rescored", response_id)
     new = structs.replace(new, case_id=None)
     if not is_detractor(new):
@@ -161,7 +167,7 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
     # Somebody was to be called about it: that its age is over the limit by now does not change this.
     if case.state in OPEN:
         return _enter(work, case.team, response_id, new)
-    return _begin(work, case.team, response_id, new, appended_ms)
+    return _begin(work, case.team, response_id, new, appended_ms, first=False)
 
 
 def _reopen(work: Work, case: Case, response_id: str) -> Case:
@@ -186,16 +192,17 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     older, younger = sorted((a, b), key=lambda case: (case.raised_ms, case.case_id))
     closed = structs.replace(younger, state="joined", joined_into=older.case_id)
     _tell(work, closed, "followup.joined", response_id)
-    answers = (*older.answers, *(answer for answer in younger.answers if answer not in older.answers))
+    answers = _listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))
     older = structs.replace(older, answers=answers, personal=older.personal or younger.personal)
     older = _tell(work, older, "followup.answer_joined", response_id)
-    for answer in younger.answers:
+    for answer in list(_members(work, younger)):
         key = keys.answer(older.team, answer)
         found = work.answer(key)
         if found is not None:
-            work.put_answer(key, structs.replace(found, case_id=older.case_id))
-            if answer != response_id:
-                work.restate(older.team, answer)
+            found = structs.replace(found, case_id=older.case_id)
+            work.put_answer(key, found)
+            if answer != response_id:  # the record's own answer is said when all is done
+                work.of(older.team).say(answer, found)
     _hold(work, older)
     return older
 
@@ -207,12 +214,15 @@ def _close(work: Work, case: Case, state: State, response_id: str) -> Case:
 
 
 def _tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
-    """Store the case as it stands now and publish it as its next event."""
+    """The case as it stands now is its next event."""
     case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
-    work.put_case(case)
-    event_id = ids.uuid5(case.case_id, case.n)
-    work.events.append(FollowupEvent(event_id, kind, work.known_ms, case, response_id))
+    _say(work, case, kind, response_id)
     return case
+
+
+def _say(work: Work, case: Case, kind: Kind, response_id: str) -> None:
+    work.put_case(case)
+    work.events.append(FollowupEvent(ids.uuid5(case.case_id, case.n), kind, work.known_ms, case, response_id))
 
 
 def _case(work: Work, team: str, case_id: str) -> Case:
@@ -240,5 +250,23 @@ def _release(work: Work, case: Case) -> None:
         work.put(keys.open_case(case.team, case.respondent), None)
 
 
-def _any_detractor(work: Work, team: str, answers: Iterable[str]) -> bool:
-    return any(is_detractor(work.answer(keys.answer(team, answer))) for answer in answers)
+def _members(work: Work, case: Case) -> Iterator[str]:
+    """All answers of a case, newest first: a case is one respondent's, or one answer's where nobody is known."""
+    if case.respondent is None:
+        yield case.response_id
+        return
+    for response_id in work.answers_of(case.team, case.respondent):
+        found = work.answer(keys.answer(case.team, response_id))
+        if found is not None and found.case_id == case.case_id:
+            yield response_id
+
+
+def _any_detractor(work: Work, case: Case, but: str) -> bool:
+    return any(
+        is_detractor(work.answer(keys.answer(case.team, answer))) for answer in _members(work, case) if answer != but
+    )
+
+
+def _listed(answers: tuple[str, ...]) -> tuple[str, ...]:
+    """The opening answer and the newest ones: an id that a whole crowd shares must not make events endless."""
+    return answers if len(answers) <= MOST_LISTED else (answers[0], *answers[1 - MOST_LISTED :])

@@ -15,17 +15,21 @@ o·seq                           outbox (stream.state alone)
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 META: Final = b"m"
 DUE: Final = b"x"
 OUTBOX: Final = b"o"
+UUID_BYTES: Final = 36
+
+_LENGTHS: Final = tuple(length.to_bytes(2, "big") for length in range(256))
 
 
 def text(value: str) -> bytes:
     """A length-prefixed string. Raises OverflowError over 65,535 bytes."""
     raw = value.encode()
-    return len(raw).to_bytes(2, "big") + raw
+    length = len(raw)
+    return (_LENGTHS[length] if length < 256 else length.to_bytes(2, "big")) + raw
 
 
 def number(value: int) -> bytes:
@@ -33,28 +37,40 @@ def number(value: int) -> bytes:
     return value.to_bytes(8, "big")
 
 
+class Prefixes(NamedTuple):
+    """How the keys of one team begin; `team` is a whole key, and to `answer` a response id, 36 bytes, is all to add."""
+
+    answer: bytes
+    pane: bytes
+    newest: bytes
+    answers_of: bytes
+    open_case: bytes
+    team: bytes
+
+
 @lru_cache(maxsize=65_536)
-def prefixes(team: str) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """The beginnings `r·team`, `p·team`, `l·team`, `a·team`, `q·team`: the hot path makes millions of keys of them."""
+def prefixes(team: str) -> Prefixes:
+    """The beginnings of a team's keys: the hot path makes millions of keys of them."""
     name = text(team)
-    return b"r" + name, b"p" + name, b"l" + name, b"a" + name, b"q" + name
+    return Prefixes(b"r" + name + _LENGTHS[UUID_BYTES], b"p" + name, b"l" + name, b"a" + name, b"q" + name, b"w" + name)
 
 
 def answer(team: str, response_id: str) -> bytes:
-    return prefixes(team)[0] + text(response_id)
+    """Raises nothing: that a response id has 36 bytes is checked before (`stream.domain.reading`)."""
+    return prefixes(team).answer + response_id.encode()
 
 
 def pane(team: str, minute: int) -> bytes:
-    return prefixes(team)[1] + number(minute)
+    return prefixes(team).pane + number(minute)
 
 
 def newest(team: str, respondent: str) -> bytes:
-    return prefixes(team)[2] + text(respondent)
+    return prefixes(team).newest + text(respondent)
 
 
 def answers_of(team: str, respondent: str) -> bytes:
     """Prefix of all answers of a respondent."""
-    return prefixes(team)[3] + text(respondent)
+    return prefixes(team).answers_of + text(respondent)
 
 
 def answer_of(team: str, respondent: str, event_ms: int, offset: int) -> bytes:
@@ -62,7 +78,7 @@ def answer_of(team: str, respondent: str, event_ms: int, offset: int) -> bytes:
 
 
 def open_case(team: str, respondent: str) -> bytes:
-    return prefixes(team)[4] + text(respondent)
+    return prefixes(team).open_case + text(respondent)
 
 
 def case(team: str, case_id: str) -> bytes:
@@ -70,7 +86,7 @@ def case(team: str, case_id: str) -> bytes:
 
 
 def team(name: str) -> bytes:
-    return b"w" + text(name)
+    return prefixes(name).team
 
 
 def due(minute: int, name: str) -> bytes:

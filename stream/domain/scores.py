@@ -27,6 +27,7 @@ class Band(IntEnum):
 
 
 BAND_OF: Final[tuple[Band, ...]] = (*(Band.DETRACTOR,) * 7, *(Band.PASSIVE,) * 2, *(Band.PROMOTER,) * 2)
+BANDS: Final[tuple[int, ...]] = tuple(int(band) for band in BAND_OF)  # plain numbers, for the fold's inner loop
 
 
 def band_of(score: int) -> Band:

@@ -15,11 +15,11 @@ from stream.domain.minutes import WINDOWS
 from stream.domain.values import Team
 
 Pane = list[int]  # 22 counts: scores 0..10 of policy `all`, then of `latest`
-# panes(lo, hi, limit): the team's panes with lo <= minute <= hi, ascending.
-Panes = Callable[[int, int, int], Iterable[tuple[int, Pane]]]
+# panes(lo, hi): the team's panes with lo <= minute <= hi, ascending; read as far as they are asked for.
+Panes = Callable[[int, int], Iterable[tuple[int, Pane]]]
 
-_COUNTS = range(1, 7)
 UNLIMITED = 1 << 40
+_OUTSIDE = len(WINDOWS)
 
 
 def fresh(t: int) -> Team:
@@ -32,16 +32,17 @@ def ring_of(t: int, minute: int) -> int:
     return bisect_right(WINDOWS, t - minute)
 
 
-def add(team: Team, minute: int, slot: int, change: int) -> None:
-    """Count `change` answers of pane `minute` in or out. `slot`: 0..2 D, N, P of `all`, 3..5 of `latest`.
+def add(team: Team, minute: int, band: int, of_all: int, of_latest: int) -> None:
+    """Count answers of pane `minute` in or out: so many more of a band (0..2: D, N, P) for each policy.
 
     The team must stand at the live minute with nothing due (`advance`).
     """
     j = bisect_right(WINDOWS, team.t - minute)
-    if j == len(WINDOWS):
+    if j == _OUTSIDE:
         return
     ring = team.rings[j]
-    ring[slot + 1] += change
+    ring[band + 1] += of_all
+    ring[band + 4] += of_latest
     if not ring[0] or minute < ring[0]:
         ring[0] = minute
         due = minute + WINDOWS[j]
@@ -51,38 +52,52 @@ def add(team: Team, minute: int, slot: int, change: int) -> None:
 
 def advance(team: Team, t: int, panes: Panes) -> None:
     """Move a team's windows on to minute `t`. Panes that have grown too old for their ring move outward."""
-    before, moved, consumed = team.t, [], set()
-    for j, ring in enumerate(team.rings):
-        if not ring[0] or ring[0] > t - WINDOWS[j]:
-            continue
-        edge = min(t - WINDOWS[j], before - (WINDOWS[j - 1] if j else 0))
-        for minute, pane in panes(ring[0], edge, UNLIMITED):
-            counts = bands(pane)
-            for slot in _COUNTS:
-                ring[slot] -= counts[slot - 1]
-            moved.append((minute, counts))
-        consumed.add(j)
+    before, inner = team.t, 0
+    moved: list[tuple[int, list[int]]] = []
+    for ring, window in zip(team.rings, WINDOWS, strict=True):
+        if ring[0] and ring[0] <= t - window:
+            moved += _take_out(ring, t - window, before - inner, t - inner, panes)
+        inner = window
     team.t = t
-    arrived: dict[int, int] = {}
     for minute, counts in moved:
         j = ring_of(t, minute)
-        if j < len(WINDOWS):
+        if j < _OUTSIDE:
             ring = team.rings[j]
-            for slot in _COUNTS:
-                ring[slot] += counts[slot - 1]
-            arrived[j] = min(minute, arrived.get(j, minute))
-    for j, ring in enumerate(team.rings):
-        if j in consumed:
-            newest = t - (WINDOWS[j - 1] if j else 0)
-            ring[0] = next((minute for minute, _ in panes(t - WINDOWS[j] + 1, newest, 1)), 0)
-        elif j in arrived and (not ring[0] or arrived[j] < ring[0]):
-            ring[0] = arrived[j]
+            for slot, count in enumerate(counts, 1):
+                ring[slot] += count
+            if not ring[0] or minute < ring[0]:
+                ring[0] = minute
     team.due = next_due(team)
+
+
+def _take_out(ring: list[int], edge: int, newest_before: int, newest: int, panes: Panes) -> list[tuple[int, list[int]]]:
+    """Take the panes up to `edge` out of a ring; gives them, and leaves the ring's oldest pane right.
+
+    Before, the ring held panes up to `newest_before`; from now on it holds those in (edge, newest].
+    """
+    oldest, ring[0] = ring[0], 0
+    moved = []
+    for minute, pane in panes(oldest, newest):
+        if minute > edge:
+            ring[0] = minute
+            break
+        if minute > newest_before:  # time has jumped: these were in rings further in, and are taken out of those
+            ring[0] = next((minute for minute, _ in panes(edge + 1, newest)), 0)
+            break
+        counts = bands(pane)
+        for slot, count in enumerate(counts, 1):
+            ring[slot] -= count
+        moved.append((minute, counts))
+    return moved
 
 
 def next_due(team: Team) -> int:
     """The next minute at which a pane leaves a window; 0 when no window holds any."""
-    return min((ring[0] + window for ring, window in zip(team.rings, WINDOWS, strict=True) if ring[0]), default=0)
+    due = 0
+    for ring, window in zip(team.rings, WINDOWS, strict=True):
+        if ring[0] and (not due or ring[0] + window < due):
+            due = ring[0] + window
+    return due
 
 
 def bands(pane: Pane) -> list[int]:
@@ -97,10 +112,16 @@ def bands(pane: Pane) -> list[int]:
     ]
 
 
-def sums(team: Team) -> list[list[int]]:
-    """For each window, [D, N, P] of `all`, then of `latest`."""
-    total, rows = [0] * 6, []
-    for ring in team.rings:
-        total = [a + b for a, b in zip(total, ring[1:], strict=True)]
-        rows.append(total)
+def sums(team: Team) -> list[tuple[int, int, int, int, int, int]]:
+    """For each window, (D, N, P) of `all`, then of `latest`."""
+    d = n = p = latest_d = latest_n = latest_p = 0
+    rows = []
+    for _, ring_d, ring_n, ring_p, ring_latest_d, ring_latest_n, ring_latest_p in team.rings:
+        d += ring_d
+        n += ring_n
+        p += ring_p
+        latest_d += ring_latest_d
+        latest_n += ring_latest_n
+        latest_p += ring_latest_p
+        rows.append((d, n, p, latest_d, latest_n, latest_p))
     return rows

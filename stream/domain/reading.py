@@ -1,0 +1,69 @@
+"""From a record of the log to what it says: an answer, a tick, or why it cannot be used. Never raises."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas import topics
+from schemas.feedback import Answer, FeedbackRecord, Tick
+from stream.domain.keys import UUID_BYTES
+from stream.domain.view import LogRecord
+
+MOST_BYTES: Final = 65_536  # of a record: what the door lets in is well below, and what comes of it fits a message
+MOST_REVISIONS: Final = 1 << 53
+
+_TEAM: Final = re.compile(rb"[a-z0-9][a-z0-9._-]{0,63}")
+_APPENDED_DIGITS: Final = 15  # milliseconds until the year 33658
+_DECODER: Final[msgspec.json.Decoder[FeedbackRecord]] = msgspec.json.Decoder(FeedbackRecord)
+
+
+class Unusable(NamedTuple):
+    """Why a record cannot be used: a stable code, and what would have been right."""
+
+    reason: str
+    detail: str
+
+
+def read(value: bytes | None) -> Answer | Tick | Unusable:
+    """What a record's value says."""
+    if value is None:
+        return Unusable("no_value", "a record of the log has a value")
+    if len(value) > MOST_BYTES:
+        return Unusable("too_large", f"a record has at most {MOST_BYTES} bytes")
+    try:
+        message = _DECODER.decode(value)
+    except msgspec.DecodeError as error:
+        return Unusable("undecodable", str(error)[:200])
+    except UnicodeDecodeError:
+        return Unusable("undecodable", "not UTF-8")
+    except RecursionError:
+        return Unusable("undecodable", "nested too deep")
+    if isinstance(message, Answer):
+        if not 0 <= message.revision <= MOST_REVISIONS:
+            return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
+        if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
+            return Unusable("bad_field", "response_id is a UUID")
+    return message
+
+
+def team_of(key: bytes | None, partition: int) -> str | Unusable:
+    """The team of an answer, which its record's key names, if its place is in this partition."""
+    if not key:
+        return Unusable("no_key", "the key of an answer is its team")
+    if not _TEAM.fullmatch(key):
+        return Unusable("bad_key", "a team is 1 to 64 of a-z 0-9 . _ -, and begins with one of a-z 0-9")
+    if topics.partition_of(key) != partition:
+        return Unusable("wrong_partition", f"murmur2 puts this key in partition {topics.partition_of(key)}")
+    return key.decode()
+
+
+def appended_ms(record: LogRecord) -> int:
+    """When a record was appended, milliseconds UTC: a copied log carries the original time in a header, which wins."""
+    if record.headers:
+        for name, value in record.headers:
+            if name == topics.APPENDED_HEADER and value.isdigit() and len(value) <= _APPENDED_DIGITS:
+                return int(value)
+    return record.timestamp

@@ -1,0 +1,226 @@
+"""One team within one batch: its windows and panes as they change, and what the batch says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, TeamChanges, WindowMove
+from schemas.scores import Counts, TeamScores, WindowScore
+from stream.domain import ids, keys, values, windows
+from stream.domain.minutes import WINDOWS
+from stream.domain.scores import BANDS
+from stream.domain.values import Resolved, Team
+
+if TYPE_CHECKING:
+    from stream.domain.work import Work
+
+EMPTY_PANE: Final = (0,) * 22
+
+
+class TeamBatch:
+    """See the module. Mutable; made by `Work.of`, one a team and batch."""
+
+    __slots__ = (
+        "_cause",
+        "_deltas",
+        "_stored_due",
+        "_windows",
+        "answers",
+        "asked",
+        "changed",
+        "corrections",
+        "name",
+        "pane_versions",
+        "panes",
+        "prefixes",
+        "work",
+    )
+
+    def __init__(self, work: Work, name: str) -> None:
+        self.work = work
+        self.name = name
+        self.prefixes = keys.prefixes(name)
+        self.panes: dict[int, list[int]] = {}
+        self.pane_versions: dict[int, int] = {}
+        self.answers: list[AnswerChange] = []
+        self.corrections: list[Correction] = []
+        self.asked: set[int] = set()  # minutes whose panes the batch reads beforehand
+        self.changed = False
+        self._windows: Team | None = None
+        self._stored_due = 0
+        self._cause: Cause | None = None
+        self._deltas: list[PaneDelta] = []
+
+    # -- counting ------------------------------------------------------------------------------------------------
+
+    def count(self, minute: int, score: int, of_all: int, of_latest: int) -> None:
+        """So many answers more or less in a pane, for each policy, and in the windows that the pane is in."""
+        work = self.work
+        pane = self.panes.get(minute)
+        if pane is None:
+            raw = work.stored(self.prefixes.pane + keys.number(minute))
+            pane = self.panes[minute] = list(EMPTY_PANE) if raw is None else values.PANE.unpack(raw)
+        pane[score] += of_all
+        pane[score + 11] += of_latest
+        team = self._windows or self.windows()
+        team.t = work.minute
+        team.version = self.pane_versions[minute] = work.version
+        self.changed = True
+        windows.add(team, minute, BANDS[score], of_all, of_latest)
+        if self._cause is not None:
+            if of_all:
+                self._deltas.append(PaneDelta(minute, "all", score, of_all))
+            if of_latest:
+                self._deltas.append(PaneDelta(minute, "latest", score, of_latest))
+
+    def because(self, cause: Cause) -> None:
+        """What the record at hand counts from here on corrects something shown."""
+        if self._cause is None:
+            self._cause = cause
+
+    def finish(self, response_id: str) -> None:
+        """The record at hand has been applied: say what it corrected, if anything."""
+        cause, deltas = self._cause, self._deltas
+        if cause is None:
+            return
+        self._cause, self._deltas = None, []
+        if not deltas:
+            return
+        work = self.work
+        correction = Correction(
+            id=ids.uuid5(work.generation, work.partition, work.offset, "correction"),
+            version=work.version,
+            known_ms=work.known_ms,
+            as_of=work.minute,
+            cause=cause,
+            response_id=response_id,
+            deltas=deltas,
+            windows=_moves(self.windows(), deltas),
+        )
+        self.corrections.append(correction)
+
+    # -- windows and panes ---------------------------------------------------------------------------------------
+
+    def windows(self) -> Team:
+        """The team's live windows. Nothing is due, so their sums hold at the live minute."""
+        team = self._windows
+        if team is None:
+            raw = self.work.stored(self.prefixes.team)
+            team = self._windows = windows.fresh(self.work.minute) if raw is None else values.TEAM.unpack(raw)
+            self._stored_due = team.due
+        return team
+
+    @property
+    def due(self) -> int:
+        """When its windows next move without an answer, 0 for never, as this batch knows; None is not known to it."""
+        return 0 if self._windows is None else self._windows.due
+
+    @property
+    def loaded(self) -> bool:
+        """Whether this batch has read the windows."""
+        return self._windows is not None
+
+    def move_on(self) -> None:
+        """Move the windows on to the live minute."""
+        team = self.windows()
+        windows.advance(team, self.work.minute, self._panes)
+        team.version = self.work.version
+        self.changed = True
+
+    def _panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int]]]:
+        """Panes with lo <= minute <= hi, ascending: this batch's over those of the state."""
+        panes = self.panes
+        own = sorted((minute for minute in panes if lo <= minute <= hi), reverse=True)
+        stored = self.work.view.scan(self.prefixes.pane, keys.number(lo), keys.number(hi + 1), windows.UNLIMITED)
+        for key, raw in stored:
+            minute = keys.pane_minute(key)
+            while own and own[-1] < minute:
+                yield own[-1], panes[own.pop()]
+            if minute not in panes:
+                yield minute, values.PANE.unpack(raw)
+        for minute in reversed(own):
+            yield minute, panes[minute]
+
+    # -- saying --------------------------------------------------------------------------------------------------
+
+    def say(self, response_id: str, resolved: Resolved) -> None:
+        """Publish an answer's state as of the record at hand."""
+        work = self.work
+        context = resolved.context or values.PLAIN
+        self.answers.append(
+            AnswerChange(  # by position: this is made once an answer, and names would double its cost
+                response_id,
+                work.version,
+                resolved.event_ms,
+                work.known_ms,
+                resolved.first_offset,
+                resolved.score,
+                resolved.revision,
+                resolved.respondent,
+                resolved.reasons,
+                resolved.history,
+                resolved.personal,
+                context.survey,
+                context.channel,
+                context.locale,
+                context.medium,
+                context.callback_ms,
+                context.age_group,
+                context.attributes,
+                resolved.case_id,
+                resolved.not_raised,
+            )
+        )
+
+    def store(self, changes: dict[bytes, bytes | None]) -> None:
+        """Add the changed keys of the windows and panes."""
+        if not self.changed or self._windows is None:
+            return
+        of_pane = self.prefixes.pane
+        for minute, pane in self.panes.items():
+            changes[of_pane + keys.number(minute)] = values.PANE.pack(pane)
+        team, stored = self._windows, self._stored_due
+        changes[self.prefixes.team] = values.TEAM.pack(team)
+        if team.due != stored:
+            if stored:
+                changes[keys.due(stored, self.name)] = None
+            if team.due:
+                changes[keys.due(team.due, self.name)] = b""
+
+    def changes(self) -> TeamChanges | None:
+        """What the batch changed; None for nothing."""
+        if not (self.panes or self.answers or self.corrections):
+            return None
+        panes = [
+            PaneChange(minute, version, pane[:11], pane[11:])
+            for (minute, pane), version in zip(self.panes.items(), self.pane_versions.values(), strict=True)
+        ]
+        return TeamChanges(self.name, panes, self.answers, self.corrections)
+
+    def scores(self) -> TeamScores:
+        """The windows as they are published."""
+        team = self.windows()
+        rows = [
+            WindowScore(minutes, Counts(*row[:3]), Counts(*row[3:]))
+            for minutes, row in zip(WINDOWS, windows.sums(team), strict=True)
+        ]
+        return TeamScores(self.name, team.t, team.due or None, team.version, rows)
+
+
+def _moves(team: Team, deltas: list[PaneDelta]) -> list[WindowMove]:
+    """The windows that deltas have moved, before and after."""
+    net = [[0] * 6 for _ in range(len(WINDOWS) + 1)]  # for each ring, and beyond
+    for minute, policy, score, change in ((delta.minute, delta.policy, delta.score, delta.change) for delta in deltas):
+        net[windows.ring_of(team.t, minute)][BANDS[score] + (3 if policy == "latest" else 0)] += change
+    moves = []
+    moved = [0] * 6
+    for minutes, ring, after in zip(WINDOWS, net, windows.sums(team), strict=False):
+        moved = [total + more for total, more in zip(moved, ring, strict=True)]
+        if any(moved[:3]):
+            d, n, p = after[:3]
+            moves.append(WindowMove(minutes, "all", (d - moved[0], n - moved[1], p - moved[2]), (d, n, p)))
+        if any(moved[3:]):
+            d, n, p = after[3:]
+            moves.append(WindowMove(minutes, "latest", (d - moved[3], n - moved[4], p - moved[5]), (d, n, p)))
+    return moves
