@@ -55,7 +55,7 @@ def fatal_on_error() -> Iterator[None]:
     """
     try:
         yield
-    except (asyncio.CancelledError, Revoked):
+    except (asyncio.CancelledError, GeneratorExit, Revoked):
         raise
     except BaseException as error:
         log.critical("fatal", error=type(error).__name__, code=getattr(error, "code", ""), exc_info=True)

@@ -10,9 +10,7 @@ import msgspec
 import structlog
 
 from schemas import topics
-from schemas.rejects import Reject
 from stream.batches import RawSchema, RecordBatch, gate_of, partitions_of
-from stream.domain import ids
 from stream.errors import fatal_on_error
 from stream.outbox import KafkaOutbox
 from stream.rows import ROWS_OF
@@ -62,28 +60,18 @@ class Sinking:
             source = Source(batch.topic, batch.partition, record.offset, record.timestamp, record.key)
             try:
                 found = list(rows_of(record.key, record.value, record.offset, self._generation))
-            except (msgspec.DecodeError, ValueError):
+            except (msgspec.DecodeError, ValueError, RecursionError):
                 log.error("record_undecodable", topic=batch.topic, partition=batch.partition, offset=record.offset)
                 if batch.topic != topics.REJECTS:
-                    buffer.rejects.append((source, self._reject(source, record.value)))
+                    detail = f"not a record of {batch.topic}"
+                    kept = None if batch.topic == topics.PEOPLE else record.value
+                    reject = source.reject(self._generation, "undecodable", "undecodable", detail, kept)
+                    buffer.rejects.append((source, reject))
                 continue
             for table, row in found:
                 buffer.rows[table].append(row)
                 buffer.sources[table].append(source)
         buffer.positions[batch.topic, batch.partition] = batch.offset + 1
-
-    def _reject(self, source: Source, value: bytes | None) -> Reject:
-        return Reject(
-            id=ids.uuid5(self._generation, source.topic, source.partition, source.offset, "undecodable"),
-            topic=source.topic,
-            partition=source.partition,
-            offset=source.offset,
-            at_ms=source.at_ms,
-            reason="undecodable",
-            detail=f"not a record of {source.topic}",
-            key=None if source.key is None else source.key.decode(errors="replace"),
-            record=None if source.topic == topics.PEOPLE else value,
-        )
 
     async def _write(self) -> None:
         with fatal_on_error():

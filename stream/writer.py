@@ -15,14 +15,17 @@ from schemas import topics
 from schemas.rejects import Reject
 from stream import metrics
 from stream.domain import ids
-from stream.outbox import Outbox, backoff
+from stream.domain.fold import MOST_KEY_BYTES
+from stream.domain.work import Out
+from stream.outbox import Outbox, Sleep, backoff
 from stream.rows import TABLES, Row
-from stream.state import Message
 from stream.store import Refused, Store, Unreachable
+from stream.wire import encode
 
 log = structlog.get_logger()
 # told(topic, partition, position): everything below position is stored and may be committed.
 Told = Callable[[str, int, int], None]
+LOOK_EVERY_S: Final = 0.02  # whether a table is full before its interval has passed
 BUFFERS_FULL: Final = 4  # that many times the rows of a flush wait at most; then the agents wait
 
 
@@ -34,6 +37,26 @@ class Source(NamedTuple):
     offset: int
     at_ms: int
     key: bytes | None
+
+    @property
+    def shown_key(self) -> bytes | None:
+        """The key as a reject repeats it."""
+        return None if self.key is None else self.key[:MOST_KEY_BYTES]
+
+    def reject(self, generation: int, kind: str, reason: str, detail: str, record: bytes | None) -> Reject:
+        """A reject of this record. `kind` tells rejects of the same record apart."""
+        key = self.shown_key
+        return Reject(
+            id=ids.uuid5(generation, self.topic, self.partition, self.offset, kind),
+            topic=self.topic,
+            partition=self.partition,
+            offset=self.offset,
+            at_ms=self.at_ms,
+            reason=reason,
+            detail=detail,
+            key=None if key is None else key.decode(errors="replace"),
+            record=record,
+        )
 
 
 @dataclass(slots=True)
@@ -54,7 +77,16 @@ class Writer:
     """See the module. `run` is its only task; agents call `add` and go on."""
 
     def __init__(
-        self, store: Store, outbox: Outbox, told: Told, *, interval_s: float, max_rows: int, generation: int
+        self,
+        store: Store,
+        outbox: Outbox,
+        told: Told,
+        *,
+        interval_s: float,
+        max_rows: int,
+        generation: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -62,6 +94,8 @@ class Writer:
         self._interval_s = interval_s
         self._max_rows = max_rows
         self._generation = generation
+        self._clock = clock
+        self._sleep = sleep
         self._buffer = Buffer()
         self._filled = asyncio.Event()
         self._flushed = asyncio.Condition()
@@ -80,14 +114,14 @@ class Writer:
 
     async def run(self) -> None:
         """Flush for ever: at once when there was a pause, at most every interval under load, sooner when full."""
-        last = 0.0
+        last = self._clock() - self._interval_s
         while True:
             await self._filled.wait()
-            wait_s = last + self._interval_s - time.monotonic()
+            wait_s = last + self._interval_s - self._clock()
             if wait_s > 0 and self._buffer.largest() < self._max_rows:
-                await asyncio.sleep(min(wait_s, 0.02))
+                await self._sleep(min(wait_s, LOOK_EVERY_S))
                 continue
-            last = time.monotonic()
+            last = self._clock()
             self._filled.clear()
             taken, self._buffer = self._buffer, Buffer()
             await self._flush(taken)
@@ -102,9 +136,11 @@ class Writer:
                 for start in range(0, len(rows), self._max_rows):
                     stop = start + self._max_rows
                     await self._insert(table, rows[start:stop], sources[start:stop], taken.rejects)
+        rejects: dict[int, list[Out]] = {}
         for source, reject in taken.rejects:
-            message = Message(topics.REJECTS, source.key, msgspec.json.encode(reject))
-            await self._outbox.send(source.partition, [message])
+            rejects.setdefault(source.partition, []).append(Out(topics.REJECTS, source.shown_key, reject))
+        for partition, outputs in rejects.items():
+            await self._outbox.send(partition, encode(outputs))
         for (topic, partition), position in taken.positions.items():
             self._told(topic, partition, position)
 
@@ -135,21 +171,19 @@ class Writer:
                 self.trouble = f"ClickHouse: {error.why}"
                 metrics.SINK_RETRIES.inc()
                 log.warning("insert_refused", table=table, rows=len(rows), why=error.why, wait_s=wait_s)
-                await asyncio.sleep(wait_s)
+                await self._sleep(wait_s)
+            except Refused:
+                self.trouble = None  # it answers
+                raise
             else:
                 self.trouble = None
                 return
 
     def _reject(self, table: str, row: Row, source: Source, refused: Refused) -> Reject:
-        personal = table == "people"
-        return Reject(
-            id=ids.uuid5(self._generation, source.topic, source.partition, source.offset, table, repr(row[:2])),
-            topic=source.topic,
-            partition=source.partition,
-            offset=source.offset,
-            at_ms=source.at_ms,
-            reason="row_refused",
-            detail=f"ClickHouse refused a row of {table} with code {refused.code}",
-            key=None if source.key is None else source.key.decode(errors="replace"),
-            record=None if personal else msgspec.json.encode(dict(zip(TABLES[table], row, strict=True))),
+        return source.reject(
+            self._generation,
+            f"{table} {row[:3]!r}",
+            "row_refused",
+            f"ClickHouse refused a row of {table} with code {refused.code}",
+            None if table == "people" else msgspec.json.encode(dict(zip(TABLES[table], row, strict=True))),
         )
