@@ -20,7 +20,8 @@ from services.ingest import openapi, pages
 from services.ingest.access import Access
 from services.ingest.door import Door
 from services.ingest.port import Publisher
-from services.ingest.publisher import KafkaPublisher, WrongTopic
+from services.ingest.producer import WrongTopic
+from services.ingest.publisher import KafkaPublisher
 from services.ingest.reader import Reader
 
 BACKLOG: Final = 2_048

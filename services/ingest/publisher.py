@@ -6,8 +6,9 @@ any error of a queued record, and a silence that the broker itself does not shar
 one still delivers after its requests were answered 503 is harmless: the same answer under the same id.
 
 Ready means acknowledged lately. While answers flow, they prove it. In between, the broker is asked for its metadata
-every second, and after half a minute's silence a `Tick` is written: the log's own record for "time passed", which
-changes nothing when it comes early or twice. Ticks take turns over the partitions, and so over their leaders.
+several times a second, and after half a minute's silence a `Tick` is written: the log's own record for "time passed",
+which changes nothing when it comes early or twice. Ticks take turns over the partitions, and so over their leaders;
+so few of them (a hundred bytes each) are nothing to a log that keeps them for 430 days.
 """
 
 from __future__ import annotations
@@ -28,23 +29,16 @@ from schemas.responses import Receipt
 from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
 from services.ingest import metrics
 from services.ingest.port import NotHeld, Outgoing
+from services.ingest.producer import CONNECT_S, LOG_APPEND_TIME, check_clock, check_topics, make_producer, stop
 
 LOOK_S: Final = 0.25  # how often the producer is looked at
 FRESH_S: Final = 1.0  # an acknowledgement this young is proof enough
 STALLED_S: Final = 2.0  # a record that waits longer means trouble
 PROVE_S: Final = 30.0  # longest silence without a tick
 ANSWER_S: Final = 1.0  # for metadata
-CONNECT_S: Final = 3.0  # for connecting, a producer id and a first tick
-REQUEST_TIMEOUT_MS: Final = 5_000
-MAX_BATCH_BYTES: Final = 256 * 1024  # of one partition; a full one makes senders wait
-LOG_APPEND_TIME: Final = 1
 
 log = structlog.get_logger()
 _TICK: Final = msgspec.json.encode(Tick())
-
-
-class WrongTopic(Exception):
-    """A topic is not what this generation of the log needs; only an operator can mend that."""
 
 
 class KafkaPublisher:
@@ -204,26 +198,18 @@ class KafkaPublisher:
 
     async def _replace(self, since: float) -> None:
         """Make a producer that has had a tick acknowledged, and take it, unless the old one came back meanwhile."""
-        fresh = AIOKafkaProducer(
-            bootstrap_servers=self._brokers,
-            client_id="pulse-ingest",
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            max_batch_size=MAX_BATCH_BYTES,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-        )
+        fresh = make_producer(self._brokers)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await fresh.start()
-                await _check_topics(fresh)
-                _check_clock(await self._tick(fresh))
+                await check_topics(fresh)
+                check_clock(await self._tick(fresh))
         except (TimeoutError, KafkaError, OSError) as error:
             self._set_trouble("the log cannot be reached", error=type(error).__name__)
             self._leave(fresh, 0)
             return
         except BaseException:
-            await _stop(fresh)
+            await stop(fresh)
             raise
         if self._producer is not None and not self._failed.is_set() and self._acked_at > since:
             self._leave(fresh, 0)
@@ -243,7 +229,7 @@ class KafkaPublisher:
             try:
                 await asyncio.sleep(after_s)
             finally:
-                await _stop(producer)
+                await stop(producer)
 
         task = asyncio.create_task(leave())
         self._leaving.add(task)
@@ -260,7 +246,7 @@ class KafkaPublisher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timeout_s):
                     await producer.flush()
-            await _stop(producer)
+            await stop(producer)
 
 
 _UNKNOWN: Final = "the log did not acknowledge the answer, so it may or may not be held"
@@ -288,36 +274,3 @@ def _receipt(held: Any) -> Receipt:
     if held.timestamp_type != LOG_APPEND_TIME:
         raise NotHeld("the log holds the answer, but did not say where")
     return Receipt(FEEDBACK, held.partition, held.offset)
-
-
-async def _check_topics(producer: AIOKafkaProducer) -> None:
-    """Raises WrongTopic for another partition count; KafkaError, so that we try again, while a topic is missing."""
-    cluster = await producer.client.fetch_all_metadata()
-    for topic in (FEEDBACK, PEOPLE):
-        partitions = cluster.partitions_for_topic(topic)
-        if partitions is None:
-            raise KafkaError(f"topic {topic} is missing")
-        if len(partitions) != PARTITIONS:
-            raise WrongTopic(
-                f"topic {topic} has {len(partitions)} partitions; this generation of the log has {PARTITIONS}, "
-                "and keys would move: use the topics that this version created, or repartition"
-            )
-    await producer.client.set_topics((FEEDBACK, PEOPLE))
-
-
-def _check_clock(held: Any) -> None:
-    """Raises WrongTopic unless the broker stamps the log's records itself: that is the one clock everything uses."""
-    if held.offset >= 0 and held.timestamp_type != LOG_APPEND_TIME:
-        raise WrongTopic(f"topic {FEEDBACK} must have message.timestamp.type=LogAppendTime")
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer without waiting for what it cannot deliver: left alone, its stop() would, for ever."""
-    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 (there is no public way to give up)
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            await producer.stop()
-    except (TimeoutError, KafkaError, KeyError) as error:  # KeyError: a batch it was about to retry is gone
-        log.info("producer_stopped_hard", error=type(error).__name__)
-    finally:
-        await producer.client.close()

@@ -22,9 +22,10 @@ from schemas.feedback import Answer
 from schemas.people import Person
 from schemas.topics import FEEDBACK, PEOPLE, partition_of
 from services.common.keys import key_hash
-from services.ingest import publisher as publishing
+from services.ingest import producer as producing
 from services.ingest.port import NotHeld, Outgoing
-from services.ingest.publisher import KafkaPublisher, WrongTopic
+from services.ingest.producer import WrongTopic
+from services.ingest.publisher import KafkaPublisher
 from tests.engines import Engines
 from tests.integration.ingest_service import IngestService, record_at, records, serving, until
 from tests.unit.ingest import bad_requests
@@ -336,7 +337,7 @@ async def test_sigterm_while_kafka_is_away_ends_in_bounded_time(
 
 def test_a_log_of_another_partition_count_stops_the_start_with_a_message(kafka: str) -> None:
     script = (
-        "import services.ingest.publisher as publishing; publishing.PARTITIONS = 17; "
+        "import services.ingest.producer as producing; producing.PARTITIONS = 17; "
         "from services.common.settings import IngestSettings; from services.ingest.app import run; "
         "run(IngestSettings())"
     )
@@ -406,7 +407,7 @@ async def test_publishing_many_keeps_their_order(publisher: KafkaPublisher, kafk
 
 
 async def test_another_partition_count_is_refused(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "PARTITIONS", 8)
+    monkeypatch.setattr(producing, "PARTITIONS", 8)
     made = KafkaPublisher(kafka, 5.0)
     with pytest.raises(WrongTopic, match="16 partitions"):
         await asyncio.wait_for(made.keep(), 20)

@@ -1,0 +1,69 @@
+"""One Kafka producer: made as the door needs it, checked against the log, and ended without waiting for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
+
+CONNECT_S: Final = 3.0  # for connecting, a producer id and a first tick; as much again for stopping
+REQUEST_TIMEOUT_MS: Final = 5_000
+MAX_BATCH_BYTES: Final = 256 * 1024  # of one partition; a full one makes senders wait
+LOG_APPEND_TIME: Final = 1
+
+log = structlog.get_logger()
+
+
+class WrongTopic(Exception):
+    """A topic is not what this generation of the log needs; only an operator can mend that."""
+
+
+def make_producer(brokers: str) -> AIOKafkaProducer:
+    """A producer that is not started yet. Linger 0: what arrives while a request is under way makes the next batch."""
+    return AIOKafkaProducer(
+        bootstrap_servers=brokers,
+        client_id="pulse-ingest",
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=MAX_BATCH_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+
+
+async def check_topics(producer: AIOKafkaProducer) -> None:
+    """Raises WrongTopic for another partition count; KafkaError, so that we try again, while a topic is missing."""
+    cluster = await producer.client.fetch_all_metadata()
+    for topic in (FEEDBACK, PEOPLE):
+        partitions = cluster.partitions_for_topic(topic)
+        if partitions is None:
+            raise KafkaError(f"topic {topic} is missing")
+        if len(partitions) != PARTITIONS:
+            raise WrongTopic(
+                f"topic {topic} has {len(partitions)} partitions; this generation of the log has {PARTITIONS}, "
+                "and keys would move: use the topics that this version created, or repartition"
+            )
+    await producer.client.set_topics((FEEDBACK, PEOPLE))
+
+
+def check_clock(held: Any) -> None:
+    """Raises WrongTopic unless the broker stamps the log's records itself: that is the one clock everything uses."""
+    if held.offset >= 0 and held.timestamp_type != LOG_APPEND_TIME:
+        raise WrongTopic(f"topic {FEEDBACK} must have message.timestamp.type=LogAppendTime")
+
+
+async def stop(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without waiting for what it cannot deliver: left alone, its stop() would, for ever."""
+    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 (there is no public way to give up)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await producer.stop()
+    except (TimeoutError, KafkaError, KeyError) as error:  # KeyError: a batch it was about to retry is gone
+        log.info("producer_stopped_hard", error=type(error).__name__)
+    finally:
+        await producer.client.close()
