@@ -14,6 +14,7 @@ import aiokafka
 import faust
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.structs import ConsumerRecord
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, Message
 from mode.utils.futures import notify
@@ -182,6 +183,14 @@ class BatchTransport(driver.Transport):
     gate: CommitGate
 
 
+class NoTables(TableManager):
+    """Faust's manager sleeps for a second at every start, in case a table is being added. There is none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class BatchApp(faust.App):
     """A Faust app without tables, which therefore needs no folders of its own."""
 
@@ -199,6 +208,7 @@ def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_re
         topic_allow_declare=False,
         topic_disable_leader=True,
         ConsumerScheduler=BatchScheduler,
+        TableManager=NoTables,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance_id,
         consumer_max_fetch_size=4 << 20,
