@@ -26,6 +26,13 @@ SETTINGS: Final[Mapping[str, type[BaseSettings]]] = {
 }
 
 
+# Pydantic's words for what people do wrong most.
+_PLAIN: Final = {
+    "missing": "is not set",
+    "time_delta_parsing": "must be a length of time, such as PT15S or 00:00:15",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """One thing that is wrong with the environment, and what would be right."""
@@ -66,7 +73,7 @@ def _wrong(settings: type[BaseSettings], error: dict[str, Any]) -> Wrong:
     field = str(error["loc"][0]) if error["loc"] else ""
     known = settings.model_fields.get(field)
     about = known.description if known is not None else None
-    problem = "is not set" if error["type"] == "missing" else str(error["msg"])
+    problem = _PLAIN.get(error["type"]) or str(error["msg"])
     place = ".".join(str(part) for part in error["loc"][1:])
     at = f" (at {place})" if place else ""
     return Wrong(variable_of(settings, field), f"{problem}{at}" + (f": {about}" if about else ""))

@@ -145,8 +145,8 @@ def _print(job: Job, result: Result) -> None:
     percent = shares(tally)
     if percent is not None:
         lines.append(
-            f"  counted    {tally.total:,}: {tally.promoters:,} promoters ({percent[2]} %), {tally.passives:,} passives"
-            f" ({percent[1]} %), {tally.detractors:,} detractors ({percent[0]} %); NPS {facts['nps']:.2f}"
+            f"  counted    {tally.total:,}: promoters {tally.promoters:,} ({percent[2]} %), passives {tally.passives:,}"
+            f" ({percent[1]} %), detractors {tally.detractors:,} ({percent[0]} %); NPS {facts['nps']:.2f}"
         )
     if summary.tests:
         lines.append(f"  tests      {summary.tests:,}, not counted")

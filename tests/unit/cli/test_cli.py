@@ -186,7 +186,7 @@ class TestSettings:
             ("PULSE_KEY_HASHES", "{", "must be JSON"),
             ("PULSE_INGEST_PORT", "hidden", "valid integer"),
             ("PULSE_INGEST_PORT", "70000", "less than or equal to 65535"),
-            ("PULSE_PUBLISH_TIMEOUT", "hidden", "PULSE_PUBLISH_TIMEOUT"),
+            ("PULSE_PUBLISH_TIMEOUT", "10", "such as PT15S"),
         ],
     )
     def test_a_wrong_value_is_told_and_not_quoted(self, pulse: Pulse, variable: str, value: str, problem: str) -> None:

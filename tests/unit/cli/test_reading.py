@@ -127,7 +127,7 @@ def test_teams_are_read_through_every_page(pulse: Pulse, service: FakeService, d
     document = json.loads(pulse("teams", "--json", "--data", str(data)).stdout)
     assert [item["team"] for item in document["items"]] == ["a", "b"]
     assert document["next_cursor"] is None
-    row = next(line for line in pulse("teams", "--data", str(data)).stdout.splitlines() if line.startswith(" a"))
+    row = next(line for line in pulse("teams", "--data", str(data)).stdout.splitlines() if line.startswith("a "))
     assert row.split() == ["a", "33", "-27", "…", "71", "6", "2", "1", "2026-11-22", "12:00"]
 
 
