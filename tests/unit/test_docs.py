@@ -93,7 +93,7 @@ def routes() -> dict[str, set[str]]:
         f"{method} {route.path}"
         for route in routes_pages.router.routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     }
     return {
         "Ingest": set(described(openapi.document(door))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -174,6 +175,7 @@ def _show(teams: list[dict[str, Any]], cases: list[dict[str, Any]], verdict: Ver
         ],
         right=("1 h", "24 h", "7 d", "n"),
     )
+    sys.stdout.write("\n")
     output.print_table(
         ("newest follow-ups", "score", "first contact due", "comment"),
         [
@@ -188,8 +190,9 @@ def _show(teams: list[dict[str, Any]], cases: list[dict[str, Any]], verdict: Ver
         right=("score",),
     )
     output.note(
-        f"{sent:,} answers sent, {len(verdict.missing)} missing in the log; {verdict.compared} scores compared with a "
-        f"recount of the log, {len(verdict.differences)} differ; {verdict.raised:,} follow-ups raised, "
+        f"\n{sent:,} answers sent, {len(verdict.missing)} missing in the log; "
+        f"{verdict.compared} scores compared with a recount of the log, {len(verdict.differences)} differ; "
+        f"{verdict.raised:,} follow-ups raised, "
         f"{verdict.delivered:,} delivered with a valid signature."
     )
 
