@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import signal
 import sys
@@ -81,13 +82,18 @@ async def _demo(data: Path, port_base: int | None, *, once: bool, as_json: bool)
         with screen.steps() as progress:
             task = progress.add_task("starting Kafka, ClickHouse and the services", total=None, detail="")
             screen.say(f"Starting an instance in {data}." + (" Kafka is fetched once, 54 MB." if first else ""))
-            running = instance(data, port_base, target, lambda line: progress.update(task, detail=printable(line, 60)))
+            running = instance(data, port_base, target, lambda line: progress.update(task, detail=_briefly(line)))
             client = await stack.enter_async_context(running)
             progress.update(task, total=1, completed=1, detail="ready")
         stack.callback(screen.say, "Stopping …")
         ready_s = time.monotonic() - began_s
         screen.say(f"Ready after {ready_s:.1f} s.")
         await _play(client, inbox, screen, ready_s, once=once, as_json=as_json)
+
+
+def _briefly(line: str) -> str:
+    """A log line of the supervisor beside a progress bar: without its time and level."""
+    return printable(" ".join(re.sub(r"^\S+ \[\w+ *\] ", "", line).split()), 40)
 
 
 async def _play(
