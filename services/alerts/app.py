@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final
@@ -126,18 +127,19 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: AlertsSettings, make_channels: MakeChannels = configured) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status: 0 then, 1 when a part of it failed."""
+    """Serve until SIGTERM or SIGINT; the exit status: 0 then, 1 when a part of it failed.
+
+    Raises: BadSettings, DirInUse, NotOurFile; OSError when the port cannot be listened on.
+    """
     async with opened(settings, make_channels) as alerts:
         app = build_app(settings, alerts.store, alerts.ready)
+        listener = socket.create_server(
+            (settings.host, settings.alerts_port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+        )
         server = _Server(
             uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.alerts_port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=round(DRAIN_S),
+                app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=round(DRAIN_S)
             )
         )
         # What stands now stands until the end: the collector need not look at it again.
@@ -146,8 +148,8 @@ async def serve(settings: AlertsSettings, make_channels: MakeChannels = configur
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        log.info("listening", host=settings.host, port=settings.alerts_port)
-        serving = asyncio.create_task(server.serve(), name="http")
+        log.info("listening", host=settings.host, port=listener.getsockname()[1])
+        serving = asyncio.create_task(server.serve([listener]), name="http")
         working = asyncio.create_task(alerts.work(), name="alerts")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -180,4 +182,7 @@ def run(settings: AlertsSettings) -> None:
     except (BadSettings, DirInUse, NotOurFile) as error:
         log.error("cannot_start", reason=str(error))
         status = 2
+    except OSError as error:  # the port is taken, the folder cannot be made
+        log.error("cannot_start", reason=str(error))
+        status = 1
     sys.exit(status)

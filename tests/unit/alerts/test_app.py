@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,13 @@ async def test_a_bad_parameter_is_named(door: Door, query: str) -> None:
     assert [error["path"] for error in body["errors"]] == [query.partition("=")[0]]
 
 
+@pytest.fixture
+def plain_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` sets up the logs of a whole process; here it leaves those of the other tests alone."""
+    monkeypatch.setattr("services.alerts.app.logs.configure", lambda *_: None)
+
+
+@pytest.mark.usefixtures("plain_logs")
 @pytest.mark.parametrize(
     ("url", "secret"), [("http://127.0.0.1:9/", ""), ("", SECRET), ("http://127.0.0.1:9/", "whsec_short")]
 )
@@ -136,4 +144,12 @@ def test_bad_settings_stop_the_start_with_status_2(
     with pytest.raises(SystemExit) as stopped:
         run(settings)
     assert stopped.value.code == 2
-    assert "PULSE_ALERTS_WEBHOOK_" in capfd.readouterr().err
+    assert "PULSE_ALERTS_WEBHOOK_" in "".join(capfd.readouterr())
+
+
+@pytest.mark.usefixtures("plain_logs")
+def test_a_port_that_is_taken_stops_the_start_with_status_1(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as stopped:
+        run(settings_in(tmp_path).model_copy(update={"alerts_port": taken.getsockname()[1]}))
+    assert stopped.value.code == 1
+    assert "ddress already in use" in "".join(capfd.readouterr())
