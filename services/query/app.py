@@ -30,7 +30,7 @@ from services.query.log import Log
 from services.query.middleware import Finish
 from services.query.position import Sunk
 from services.query.sessions import Sessions
-from services.query.store import Store
+from services.query.store import Store, StoreError
 
 log = structlog.get_logger()
 
@@ -147,7 +147,7 @@ async def _keep_asking(store: Store) -> None:
     """Ask ClickHouse something small when nobody else does, so that readiness is known."""
     while True:
         if store.answered_s_ago() > _PING_S:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(Unavailable, StoreError):
                 await store.ping()
         await asyncio.sleep(_PING_S)
 

@@ -151,7 +151,8 @@ class _Team(msgspec.Struct):
 async def score(store: Store, ask: Ask, now_ms: int) -> Score:
     """The counts of one window. Empty: a zero tally; see `seen` for a team nobody ever heard of."""
     source = choose(ask.policy, ask.after, ask.as_of, ask.known_ms, now_ms)
-    bound = bounds(ask.policy, None if ask.team is None else [ask.team], ask.after, ask.as_of, ask.known_ms)
+    teams = None if ask.team is None else [ask.team]
+    bound = bounds(source, ask.policy, teams, ask.after, ask.as_of, now_ms=now_ms, known_ms=ask.known_ms)
     sql = _SCORE.replace("ROWS", rows_of(source, ask.policy))
     counting = store.rows("score", sql, _Sums, **bound, as_of=ask.as_of)
     excluding = store.rows("excluded", _EXCLUDED, _Reason, **bound)
@@ -194,7 +195,7 @@ async def series(
         "series",
         _SERIES.replace("ROWS", rows_of(source, policy)),
         _Step,
-        **bounds(policy, teams, after, last, known_ms),
+        **bounds(source, policy, teams, after, last, now_ms=now_ms, known_ms=known_ms),
         first=first,
         step=step,
         points=points,

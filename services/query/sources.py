@@ -13,25 +13,32 @@ from typing import Any, Final, Literal
 from services.query.params import Policy
 from stream.domain.minutes import HORIZON_MS, MINUTE_MS, ceil_minute
 
-Source = Literal["panes", "answers"]
+Source = Literal["panes", "answers", "both"]
 
 NEVER: Final = 2**40  # a minute, or a length in minutes, beyond all others
 _BEGIN_MS: Final = -2_208_988_800_000  # 1900: where DateTime64 begins
+_END_MS: Final = 4_102_444_800_000  # 2100
 _CLOCK_SKEW_MINUTES: Final = 5  # the horizon is the broker's clock, the question comes by ours
+
+
+def horizon(now_ms: int) -> int:
+    """The minute after which panes hold every answer; older ones may be history, which is in no pane."""
+    return ceil_minute(now_ms - HORIZON_MS) + _CLOCK_SKEW_MINUTES
 
 
 def choose(policy: Policy, after: int | None, until: int, known_ms: int | None, now_ms: int) -> Source:
     """The source that can tell the counts of the minutes (after, until].
 
     Panes hold policy `all` for every minute inside the horizon, and policy `latest` as of the live minute only: what
-    a respondent's newest answer was in the past is no longer in them. Neither knows what was known when.
+    a respondent's newest answer was in the past is no longer in them. They do not know what was known when. A window
+    of policy `all` that reaches beyond the horizon takes `both`: answers up to there, panes from there on.
     """
-    horizon = ceil_minute(now_ms - HORIZON_MS) + _CLOCK_SKEW_MINUTES
-    if known_ms is not None or after is None or after < horizon:
+    if known_ms is not None:
         return "answers"
-    if policy == "latest" and until < ceil_minute(now_ms):
-        return "answers"
-    return "panes"
+    inside = after is not None and after >= horizon(now_ms)
+    if policy == "all":
+        return "panes" if inside else "both"
+    return "panes" if inside and until >= ceil_minute(now_ms) else "answers"
 
 
 PANES: Final = """
@@ -44,7 +51,7 @@ PANES: Final = """
         arraySum(arraySlice(if({policy:String} = 'latest', latest, scores), 10, 2)) AS p,
         version
     FROM panes FINAL
-    WHERE minute > fromUnixTimestamp({after_s:Int64}) AND minute <= fromUnixTimestamp({until_s:Int64})
+    WHERE minute > fromUnixTimestamp({panes_after_s:Int64}) AND minute <= fromUnixTimestamp({until_s:Int64})
         AND ({every:Bool} OR team IN {teams:Array(String)})"""
 
 # The state of each answer as it was known, of the answers whose event time lies in (after, until].
@@ -58,7 +65,7 @@ _STATES: Final = """
             max(answers.version) AS newest
         FROM answers
         WHERE event_at > fromUnixTimestamp64Milli({after_ms:Int64}, 'UTC')
-            AND event_at <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')
+            AND event_at <= fromUnixTimestamp64Milli({answers_until_ms:Int64}, 'UTC')
             AND known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC')
             AND ({every:Bool} OR team IN {teams:Array(String)})
         GROUP BY team, response_id
@@ -99,22 +106,36 @@ def rows_of(source: Source, policy: Policy) -> str:
     """The SQL whose rows are counted."""
     if source == "panes":
         return PANES
+    if source == "both":
+        return f"{PANES}\n    UNION ALL{ALL}"
     return LATEST if policy == "latest" else ALL
 
 
 def bounds(
-    policy: Policy, teams: list[str] | None, after: int | None, until: int, known_ms: int | None = None
+    source: Source,
+    policy: Policy,
+    teams: list[str] | None,
+    after: int | None,
+    until: int,
+    *,
+    now_ms: int,
+    known_ms: int | None = None,
 ) -> dict[str, Any]:
-    """The values bound in the SQL of either source: minutes (after, until], of `teams` or, for None, of every team."""
+    """The values bound in the SQL of a source: minutes (after, until], of `teams` or, for None, of every team."""
     after_ms = _BEGIN_MS if after is None else max(_BEGIN_MS, after * MINUTE_MS)
+    panes_after, answers_until = after_ms // MINUTE_MS, until
+    if source == "both":
+        panes_after = max(panes_after, horizon(now_ms))
+        answers_until = min(until, horizon(now_ms))
     return {
         "policy": policy,
         "every": teams is None,
         "teams": teams or [],
         "never": NEVER,
-        "after_s": max(0, after_ms // 1000),
+        "panes_after_s": max(0, panes_after * 60),
         "until_s": until * 60,
         "after_ms": after_ms,
         "until_ms": until * MINUTE_MS,
-        "known_ms": 4_102_444_800_000 if known_ms is None else known_ms,
+        "answers_until_ms": answers_until * MINUTE_MS,
+        "known_ms": _END_MS if known_ms is None else known_ms,
     }

@@ -22,8 +22,7 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 # Tables are partitioned by what never changes about a row, so FINAL need not look across partitions.
 SETTINGS: Final = """
-SETTINGS do_not_merge_across_partitions_select_final = 1, output_format_json_quote_64bit_integers = 0,
-    optimize_aggregation_in_order = 1"""
+SETTINGS do_not_merge_across_partitions_select_final = 1, output_format_json_quote_64bit_integers = 0"""
 
 # Server errors that pass by themselves: overload, time-outs, tables that a migration is about to make.
 _PASSING: Final = frozenset({60, 81, 159, 160, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 439})

@@ -1,8 +1,9 @@
-"""What the query service does when ClickHouse is away, or takes questions and never answers; and how it ends."""
+"""What the query service does when ClickHouse or Kafka is away, or never answers; and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -11,16 +12,21 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.ports import free_base
+from schemas.scores import TeamScores
+from schemas.topics import TEAM_SCORES, partition_of
 from services.common.keys import key_hash
 from services.query.app import build_app
 from services.query.store import Store
+from stream.domain.minutes import ceil_minute
 from tests.engines import Engines
 from tests.unit.query.samples import NOON_MS, READ_KEY, Api, State, Tables, clock, served, settings, uid
 
@@ -137,6 +143,53 @@ async def test_it_starts_before_its_store_does(engines: Engines) -> None:
             assert (await early.get("/readyz"))[0] == 503
             await gate.open()
             await until(early, "/v1/score", 200)
+
+
+async def statuses(api: Api, found: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
+    """Put every event of a stream into a queue."""
+    headers = {"Authorization": f"Bearer {READ_KEY}"}
+    async with api.session.get(api.url + "/v1/live", headers=headers, timeout=aiohttp.ClientTimeout()) as stream:
+        name = ""
+        async for line in stream.content:
+            if line.startswith(b"event: "):
+                name = line[7:-1].decode()
+            elif line.startswith(b"data: "):
+                await found.put((name, json.loads(line[6:])))
+
+
+async def test_a_broker_that_dies_is_told_and_its_return_loses_no_event(engines: Engines) -> None:
+    engines.topics()
+    app = build_app(settings(engines.database(), engines.kafka), now_ms=clock(NOON_MS))
+    found: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    async def until_event(name: str, **members: Any) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                event, data = await found.get()
+                if event == name and members.items() <= data.items():
+                    return
+
+    async with served(app) as api:
+        listening = asyncio.create_task(statuses(api, found))
+        await until_event("status", live=True)
+        assert (await api.get("/v1/position"))[0] == 200
+        await asyncio.to_thread(engines.kafka_engine.kill)
+        try:
+            status, body, headers = await api.get("/v1/position")
+            assert (status, body["code"], headers["Retry-After"]) == (503, "unavailable", "2")
+            assert (await api.get("/v1/score"))[0] == 200
+            await until_event("status", live=False)
+        finally:
+            engines.kafka_engine.start()
+            await asyncio.to_thread(engines.kafka_engine.wait)
+        # Sent as soon as the broker is back, perhaps before the service has noticed: it goes on where it was.
+        scores = TeamScores("back", ceil_minute(NOON_MS), None, 1, [])
+        async with AIOKafkaProducer(bootstrap_servers=engines.kafka) as producer:
+            await producer.send_and_wait(TEAM_SCORES, msgspec.json.encode(scores), b"back", partition_of(b"back"))
+        await until_event("score", team="back")
+        await until(api, "/v1/position", 200)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 def started(code: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
