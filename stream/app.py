@@ -20,7 +20,7 @@ from aiokafka.errors import for_code
 
 from schemas import topics
 from stream.agents import Scoring
-from stream.batches import batch_app
+from stream.batches import batch_app, records_off_the_wire
 from stream.errors import EXIT_FATAL, LogMismatch
 from stream.health import HealthServer
 from stream.log import insist
@@ -53,6 +53,7 @@ def run_worker(settings: WorkerSettings) -> None:
         app = batch_app(WORKER_GROUP, settings, settings.worker_id, settings.max_poll_records)
         return app, Scoring(app, settings)
 
+    records_off_the_wire()
     uvloop.run(_run(settings, settings.worker_metrics_port, make))
 
 
@@ -63,6 +64,7 @@ def run_sink(settings: SinkSettings) -> None:
         app = batch_app(SINK_GROUP, settings, settings.sink_id, SINK_POLL_RECORDS)
         return app, Sinking(app, settings)
 
+    records_off_the_wire()
     uvloop.run(_run(settings, settings.sink_metrics_port, make))
 
 

@@ -74,7 +74,7 @@ class TestBatches:
         ]
 
     def test_a_batch_passes_for_its_last_record(self, consumer: BatchConsumer) -> None:
-        batch = RecordBatch(fetched(SECOND, 5, 6))
+        batch = RecordBatch(SECOND, fetched(SECOND, 5, 6))
         message = consumer._to_message(SECOND, batch)
         assert (message.topic, message.partition, message.offset) == (topics.FEEDBACK, 1, 6)
         assert message.timestamp == 1.006
@@ -82,7 +82,7 @@ class TestBatches:
         assert message.key is None
 
     async def test_key_and_value_reach_the_agent_untouched(self, app: faust.App) -> None:
-        batch = RecordBatch(fetched(FIRST, 1))
+        batch = RecordBatch(FIRST, fetched(FIRST, 1))
         message = cast(Message, type("M", (), {"key": b"\xff", "value": batch}))
         assert RawSchema().loads_value(app, message) is batch
         assert RawSchema().loads_key(app, message) == b"\xff"
@@ -131,7 +131,7 @@ class TestCommits:
     async def test_are_what_was_emitted_not_what_faust_acknowledged(
         self, app: faust.App, consumer: BatchConsumer, committed: list[dict[TP, int]]
     ) -> None:
-        message = consumer._to_message(FIRST, RecordBatch(fetched(FIRST, 0, 1, 2)))
+        message = consumer._to_message(FIRST, RecordBatch(FIRST, fetched(FIRST, 0, 1, 2)))
         consumer.track_message(message)
         assert consumer.ack(message)
         assert not consumer.unacked
@@ -185,7 +185,7 @@ class TestCommits:
     async def test_acknowledgements_leave_nothing_behind(self, consumer: BatchConsumer) -> None:
         """Faust keeps each acknowledged offset until its own reckoning commits it, which never happens here."""
         for offset in range(1_000):
-            message = consumer._to_message(FIRST, RecordBatch(fetched(FIRST, offset)))
+            message = consumer._to_message(FIRST, RecordBatch(FIRST, fetched(FIRST, offset)))
             consumer.track_message(message)
             consumer.ack(message)
         assert not consumer._acked[FIRST]

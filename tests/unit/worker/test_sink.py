@@ -34,7 +34,7 @@ class Fetched:
 
 def batch(topic: str, *values: tuple[bytes | None, bytes | None]) -> RecordBatch:
     records: Any = [Fetched(topic, 3, Record(10 + number, 77, *pair)) for number, pair in enumerate(values)]
-    return RecordBatch(records)
+    return RecordBatch(TP(topic, 3), records)
 
 
 @pytest.fixture
