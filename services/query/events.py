@@ -9,12 +9,13 @@ from typing import Final, Literal
 import msgspec
 from pydantic import Field
 
-from schemas.changes import ChangesRecord, Correction, Position, TeamChanges
+from schemas.changes import Cause, ChangesRecord, Correction, Policy, Position, TeamChanges
 from schemas.followups import FollowupEvent, FollowupRecord
+from schemas.followups import State as CaseState
 from schemas.scores import Counts, TeamScores
 from schemas.topics import FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
 from services.query.feed import EventName
-from services.query.params import CaseState, Policy, from_ms, when
+from services.query.params import from_ms, when
 from services.query.views import Numbers, View, numbers
 from stream.domain.minutes import window_name
 from stream.domain.scores import Tally, display, nps
@@ -98,7 +99,7 @@ class LiveCorrectionView(View):
 
     id: str
     team: str
-    cause: Literal["late", "revision", "newer_answer"]
+    cause: Cause
     known_at: datetime
     as_of: datetime
     response_id: str

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from services.query.params import CaseState
+from schemas.followups import State as CaseState
 from services.query.store import Store
 
 _ALL: Final = 4_102_444_800_000

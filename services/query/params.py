@@ -15,15 +15,14 @@ from fastapi import Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from schemas.changes import Policy
 from schemas.responses import TEAM_PATTERN
 from schemas.topics import PARTITIONS
 from services.common.problems import Invalid
 from stream.domain.minutes import MINUTE_MS, ceil_minute, floor_minute, parse_window
 
-Policy = Literal["all", "latest"]
 BandName = Literal["detractor", "passive", "promoter"]
 MarginMethod = Literal["adjusted_wald", "score"]
-CaseState = Literal["open", "acknowledged", "contacted", "resolved", "snoozed", "rescored", "withdrawn", "joined"]
 
 AHEAD_MS: Final = 5 * MINUTE_MS  # how far clocks may differ before an instant counts as the future
 MAX_POINTS: Final = 2_000

@@ -8,21 +8,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
+from schemas.followups import State as CaseState
 from services.common.problems import NotFound
 from services.query import answers, followups
 from services.query.deps import READ_AT_LEAST, Own
 from services.query.followups import CaseRow, EventRow, Place
-from services.query.params import (
-    CaseState,
-    Cursor,
-    Instant,
-    Limit,
-    TeamFilter,
-    decode_cursor,
-    encode_cursor,
-    epoch_ms,
-    from_ms,
-)
+from services.query.params import Cursor, Instant, Limit, TeamFilter, decode_cursor, encode_cursor, epoch_ms, from_ms
 from services.query.people import Personal, look_up
 from services.query.routes_answers import contact_view
 from services.query.views import (

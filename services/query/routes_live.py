@@ -18,6 +18,8 @@ router = APIRouter(prefix="/v1")
 
 
 class EventStream(StreamingResponse):
+    """A response that goes on for as long as the client stays."""
+
     media_type = "text/event-stream"
 
 

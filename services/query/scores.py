@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from services.query.params import Ask, Policy
+from schemas.changes import Policy
+from services.query.params import Ask
 from services.query.sources import NEVER, bounds, choose, rows_of
 from services.query.store import Store
 from stream.domain.minutes import ceil_minute

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from services.query.params import Policy
+from schemas.changes import Policy
 from stream.domain.minutes import HORIZON_MS, MINUTE_MS, ceil_minute
 
 Source = Literal["panes", "answers", "both"]

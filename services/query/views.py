@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.query.params import Ask, CaseState, MarginMethod, Policy, when
+from schemas.changes import Policy
+from schemas.followups import State as CaseState
+from services.query.params import Ask, MarginMethod, when
 from services.query.scores import Score
 from stream.domain.scores import Difference, Tally, adjusted_wald, display, nps, score_interval, shares
 
@@ -16,6 +18,8 @@ State = Literal["ok", "too_few", "empty"]
 
 
 class View(BaseModel):
+    """Base of all views: frozen, and written with the names that the contract uses."""
+
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from schemas.changes import Policy
 from services.query import scores
 from services.query.app import build_app
-from services.query.params import Ask, Policy
+from services.query.params import Ask
 from services.query.sources import choose
 from services.query.store import Store
 from stream.domain.minutes import HORIZON_MS, MINUTE_MS, ceil_minute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.query.params import Policy
+from schemas.changes import Policy
 from services.query.sources import bounds, choose
 from stream.domain.minutes import HORIZON_MS, MINUTE_MS, MINUTES_A_DAY, ceil_minute
 from tests.unit.query.samples import NOON_MS
