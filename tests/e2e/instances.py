@@ -60,13 +60,13 @@ def pulse(*arguments: str, timeout_s: float = 120, cwd: Path | None = None) -> s
 
 
 @contextmanager
-def running(data: Path) -> Iterator[Instance]:
-    """An instance on `data` until the block ends."""
+def running(data: Path, **more: str) -> Iterator[Instance]:
+    """An instance on `data` until the block ends, with more variables in its environment."""
     data.mkdir(parents=True, exist_ok=True)
     log = data / "up.log"
     command = (sys.executable, "-m", "services.cli", "up", "--data", str(data), "--port-base", "0", "--json")
     with log.open("wb") as output:
-        process = leashed(command, environment(PYTHONPATH=str(REPO)), output)
+        process = leashed(command, environment(PYTHONPATH=str(REPO), **more), output)
     try:
         wait_for(lambda: bool(_ready_line(log)) or process.poll() is not None, START_S, "the instance's start")
         if not _ready_line(log):
