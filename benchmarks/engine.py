@@ -29,6 +29,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks import profiling
 from benchmarks.broker import broker, feedback_partitions, log_ends, rewind
 from benchmarks.filling import fill
 from benchmarks.machine import cores, pinned, plain_environment
@@ -62,7 +63,8 @@ class Measured:
 def run(records: int = RECORDS, runs: int = RUNS, profile: Path | None = None) -> dict[str, float]:
     """Medians: `engine_per_s`, `aiokafka_per_s`, and the processor time of an answer in microseconds.
 
-    `profile`: py-spy records the worker's runs into this folder, one speedscope file each.
+    `profile`: py-spy records the worker's runs into this folder, one file each, and the shares are said on stderr.
+    It costs a little, so figures with it are not compared with figures without.
     """
     core, rest = cores()
     with tempfile.TemporaryDirectory(prefix="pulse-bench-") as name:
@@ -74,9 +76,11 @@ def run(records: int = RECORDS, runs: int = RUNS, profile: Path | None = None) -
             for number in range(runs):
                 read.append(_read(kafka, core, records))
                 _say(f"aiokafka and msgspec alone: {_figures(read[-1])}")
-                record_to = profile / f"worker-{number}.speedscope.json" if profile else None
+                record_to = profile / f"worker-{number}.raw" if profile else None
                 folded.append(asyncio.run(_fold(kafka, core, folder / f"state-{number}", record_to)))
                 _say(f"the worker: {_figures(folded[-1])}")
+                if record_to is not None:
+                    _say_shares(record_to)
                 asyncio.run(rewind(kafka, GROUP))
     return {
         "engine_per_s": statistics.median(measured.per_s for measured in folded),
@@ -113,7 +117,7 @@ async def _fold(kafka: str, core: str, state: Path, record_to: Path | None) -> M
             before = await _until_folding(session, port, worker)
         started, cpu = time.perf_counter(), _cpu(process)
         if record_to is not None:
-            spy = _spy(worker.pid, record_to)
+            spy = profiling.watch(worker.pid, record_to)
         await _until_committed(kafka, ends, worker)
         seconds, used = time.perf_counter() - started, _cpu(process) - cpu
         return Measured(sum(ends.values()) - before, seconds, used)
@@ -183,22 +187,16 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _spy(pid: int, record_to: Path) -> subprocess.Popen[bytes]:
-    record_to.parent.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [
-            *(str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--native", "--threads"),
-            *("--rate", "200", "--duration", "600", "--format", "raw", "--output", str(record_to)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _say_shares(recorded: Path) -> None:
+    with recorded.open(encoding="utf-8") as stacks:
+        parts = profiling.shares(stacks)
+    _say("  " + ", ".join(f"{part} {100 * share:.0f} %" for part, share in parts.items()) + f"; stacks in {recorded}")
 
 
 def _figures(measured: Measured) -> str:
