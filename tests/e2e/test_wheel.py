@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import aiohttp
 import pytest
+
+from deploy.local.ports import free_base
+from deploy.local.spawn import on_leash
 
 pytestmark = pytest.mark.real  # building and installing takes longer than `make quick` may
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("services", "stream", "schemas", "deploy")
 BUILD_S: Final = 120
+UP_WITHIN_S: Final = 300  # the very first start on a machine fetches Kafka's jars
+STOP_WITHIN_S: Final = 90
 
 # Run by the installed Python: where the packages are, and every data file as importlib.resources reads it.
 LOOK: Final = """
@@ -54,16 +62,23 @@ class Installed:
     home: Path
     folder: Path
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of the tests without what leads back to the checkout."""
+        return {
             name: value
             for name, value in os.environ.items()
             if not name.upper().startswith("PULSE_") and name not in {"PYTHONPATH", "VIRTUAL_ENV"}
         }
+
+    def command(self, *command: str) -> list[str]:
+        return [str(self.home / "bin" / command[0]), *command[1:]]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(self.home / "bin" / command[0]), *command[1:]],
+            self.command(*command),
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -151,3 +166,43 @@ def test_the_installed_command_names_the_settings_that_are_missing(installed: In
 def test_the_installed_generator_gives_the_documents_it_ships(installed: Installed) -> None:
     compared = installed.run("python", "-c", COMPARE)
     assert compared.returncode == 0, compared.stderr
+
+
+@pytest.mark.timeout(600)
+async def test_an_instance_of_the_installed_wheel_counts_an_answer_and_shows_its_pages(installed: Installed) -> None:
+    up = installed.command("pulse", "up", "--data", "instance", "--port-base", str(free_base()), "--json")
+    with (installed.folder / "up.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *on_leash(up), cwd=installed.folder, env=installed.environment, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), UP_WITHIN_S)
+        assert line, (installed.folder / "up.log").read_text()[-2000:]
+        ready = json.loads(line)
+        async with aiohttp.ClientSession() as session:
+            await _count_one(session, ready)
+            for page in (f"{ready['ingest']}/demo", f"{ready['ingest']}/widget.js", f"{ready['query']}/openapi.json"):
+                async with session.get(page) as answer:
+                    assert answer.status == 200, page
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), STOP_WITHIN_S) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _count_one(session: aiohttp.ClientSession, ready: dict[str, Any]) -> None:
+    keys = ready["keys"]
+    body = {"team": "emea", "score": 9, "comment": "Quick and kind."}
+    bearer = {"Authorization": f"Bearer {keys['write']}"}
+    async with session.post(f"{ready['ingest']}/v1/responses", json=body, headers=bearer) as answer:
+        assert answer.status == 202, await answer.text()
+        receipt = (await answer.json())["receipt"]
+    at_least = f"{receipt['partition']}:{receipt['offset']}"
+    url = f"{ready['query']}/v1/teams/emea/score?window=1h&at_least={at_least}"
+    async with session.get(url, headers={"Authorization": f"Bearer {keys['read']}"}) as answer:
+        assert answer.status == 200, await answer.text()
+        score = await answer.json()
+    assert (score["n"], score["promoters"], score["nps"]) == (1, 1, 100)
