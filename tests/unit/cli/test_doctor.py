@@ -38,9 +38,9 @@ def test_a_taken_port_is_named_with_who_would_use_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        [finding] = machine.ports(port - 1)
+        [finding] = machine.ports(port)
     assert finding.level == "bad"
-    assert finding.saw == f"port {port} (query) is taken by another program"
+    assert finding.saw == f"port {port} (ingest) is taken by another program"
 
 
 def test_no_instance_is_told_with_how_to_start_one(tmp_path: Path) -> None:
