@@ -19,6 +19,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Put this process on the leash of the parent whose pid comes first, and become the command that follows."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
