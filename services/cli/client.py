@@ -71,6 +71,14 @@ class Client:
                 Exit.UNREACHABLE, f"{self.door.url}{path} is not a Pulse service: its answer is not JSON"
             ) from None
 
+    async def reach(self) -> None:
+        """Return when the service answers at all, whatever it says. Raises Fail."""
+        try:
+            async with self.session.get(f"{self.door.url}/livez") as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(self.door, error) from None
+
     async def events(
         self, path: str, params: Mapping[str, str] | None = None, last_id: str | None = None
     ) -> AsyncIterator[ServerEvent]:

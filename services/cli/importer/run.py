@@ -24,6 +24,7 @@ from services.cli.importer.send import Sender
 from services.cli.importer.source import Records, Source, Unreadable
 from services.cli.importer.tallies import Summary
 from services.cli.instance import Door
+from services.cli.output import note
 
 _BREATH: Final = 500  # rows between two looks at signals and the progress bar
 _DRAIN_S: Final = 5.0
@@ -69,6 +70,7 @@ async def run(job: Job, progress: Progress) -> Result:
     if job.door is None:
         return await _Run(job, None, progress).go()
     async with Client(job.door, connections=8) as client:
+        await client.reach()  # an outage later on is waited out; that there is nobody should be said at once
         try:
             return await _Run(job, client, progress).go()
         except AnotherLog:
@@ -82,7 +84,7 @@ class _Run:
         self._job = job
         self._progress = progress
         self._journal = job.journal
-        self._sender = None if client is None else Sender(client, self._settled, job.give_up_s)
+        self._sender = None if client is None else Sender(client, self._settled, job.give_up_s, note)
         self._summary = Summary()
         found = None if job.journal is None else job.journal.found
         self._skip_through = 0 if found is None else found.row

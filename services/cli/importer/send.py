@@ -27,6 +27,8 @@ MAX_BEHIND: Final = 4 * MAX_ITEMS  # rows: a lane of rare teams must not hold ba
 BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MAX_WAIT_S: Final = 60.0
 POST_TIMEOUT_S: Final = 60.0
+TELL_AFTER_S: Final = 3.0
+TELL_EVERY_S: Final = 30.0
 
 # Called once for each answer, when the log holds it or the door has refused it.
 Settled = Callable[[Item, BatchItem], None]
@@ -50,14 +52,24 @@ class _Lane:
 class Sender:
     """Batches of one import. Answers of one team go through one lane, one batch at a time, so their order is kept.
 
-    Raises Fail from `put` or `finish`: the key is refused, or nothing was settled for `give_up_s`.
+    `tell` is given a line for a person when nothing moves. Raises Fail from `put` or `finish`: the key is refused, or
+    nothing was settled for `give_up_s`.
     """
 
-    def __init__(self, client: Client, settled: Settled, give_up_s: float, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settled: Settled,
+        give_up_s: float,
+        tell: Callable[[str], None],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._client = client
         self._settled = settled
         self._give_up_s = give_up_s
+        self._tell = tell
         self._sleep = sleep
+        self._told_at = -TELL_EVERY_S
         self._lanes = [_Lane() for _ in range(LANES)]
         self._last_row = 0
 
@@ -140,7 +152,14 @@ class Sender:
                     f"no progress for {self._give_up_s:g} s ({outcome.why}); the same command goes on where this stops",
                 )
             if items and not (progress and outcome.why is None):
+                self._waiting(outcome.why, time.monotonic() - since)
                 await self._sleep(min(MAX_WAIT_S, outcome.wait_s or next(waits, BACKOFF_S[-1])))
+
+    def _waiting(self, why: str | None, waited_s: float) -> None:
+        """Say now and then what a stalled import waits for."""
+        if waited_s > TELL_AFTER_S and time.monotonic() - self._told_at > TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            self._tell(f"waiting: {why}; giving up after {self._give_up_s:g} s without progress")
 
     async def _post(self, batch: Sequence[Item]) -> _Outcome:
         body = b"[" + b",".join(item.body for item in batch) + b"]"

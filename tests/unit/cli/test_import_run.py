@@ -246,6 +246,16 @@ async def test_a_door_that_stays_away_is_given_up_with_a_way_to_go_on(tmp_path: 
         assert given_up.value.code is Exit.NOT_READY
 
 
+async def test_a_stalled_import_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(send, "TELL_AFTER_S", 0.0)
+    async with fake_door() as door:
+        door.troubles = refuse_once(*(problem(503, "the log is away", Retry_After="0") for _ in range(3)))
+        await Import(tmp_path, door).write(lines(5, teams=1)).run()
+    assert capsys.readouterr().err == "waiting: the log is away; giving up after 20 s without progress\n"
+
+
 async def stopped_halfway(job: Import, door: FakeDoor) -> None:
     """Ctrl-C after some batches were acknowledged, while others are on their way."""
     door.target = 1_500
