@@ -57,7 +57,7 @@ async def supervisor(home: Home) -> AsyncIterator[Supervisor]:
 
 async def until(question: Callable[[], bool], within_s: float = 10) -> None:
     async with asyncio.timeout(within_s):
-        while not question():  # noqa: ASYNC110  what is asked about happens in another process
+        while not question():
             await asyncio.sleep(0.01)
 
 

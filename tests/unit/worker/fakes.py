@@ -243,5 +243,5 @@ class RejectBox(FakeOutbox):
 async def until(question: Callable[[], bool], within_s: float = 5.0) -> None:
     """Let the loop run until the answer is yes."""
     async with asyncio.timeout(within_s):
-        while not question():  # noqa: ASYNC110  there is nothing to be told by
+        while not question():
             await asyncio.sleep(0)
