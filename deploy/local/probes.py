@@ -35,12 +35,12 @@ async def kafka_answers(bootstrap: str) -> bool:
 async def clickhouse_answers(url: str) -> bool:
     """`SELECT 1` works: not only the door, the engine behind it. `url` may name a user, a password, a database."""
     parts = urlsplit(url)
-    auth = aiohttp.BasicAuth(parts.username, parts.password or "") if parts.username else None
+    login = aiohttp.encode_basic_auth(parts.username, parts.password or "") if parts.username else None
     address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}/"
     try:
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, auth=auth) as session,
+            aiohttp.ClientSession(timeout=timeout, headers={"Authorization": login} if login else {}) as session,
             session.post(address, data="SELECT 1") as answer,
         ):
             return answer.status == 200 and (await answer.text()).strip() == "1"
