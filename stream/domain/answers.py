@@ -19,7 +19,11 @@ def apply(work: Work, team: TeamBatch, key: bytes, answer: Answer, appended_ms: 
     """Apply one answer record; `key` is the answer's. A revision of an unknown id without a time never comes here."""
     old = work.answer(key)
     if old is None:
-        new = _first(work, answer, appended_ms)
+        # The first accepted record of an id fixes its event time.
+        event_ms = answer.answered_ms
+        if event_ms is None or event_ms > appended_ms:
+            event_ms = appended_ms
+        new = _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None)
         _accept(work, team, answer.response_id, new)
         follow = not new.reasons and not BANDS[new.score]
     else:
@@ -37,15 +41,26 @@ def apply(work: Work, team: TeamBatch, key: bytes, answer: Answer, appended_ms: 
     team.finish(answer.response_id)
 
 
-def _first(work: Work, answer: Answer, appended_ms: int) -> Resolved:
-    """The first accepted record of an id fixes its event time."""
-    event_ms = answer.answered_ms
-    if event_ms is None or event_ms > appended_ms:
-        event_ms = appended_ms
-    return _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None)
-
-
 def _resolved(answer: Answer, event_ms: int, first_offset: int, history: bool, case_id: str | None) -> Resolved:
+    context = None
+    if (
+        answer.survey is not None
+        or answer.channel is not None
+        or answer.locale is not None
+        or answer.medium is not None
+        or answer.callback_ms is not None
+        or answer.age_group is not None
+        or answer.attributes
+    ):
+        context = Context(
+            answer.survey,
+            answer.channel,
+            answer.locale,
+            answer.medium,
+            answer.callback_ms,
+            answer.age_group,
+            answer.attributes,
+        )
     return Resolved(
         event_ms,
         first_offset,
@@ -58,36 +73,14 @@ def _resolved(answer: Answer, event_ms: int, first_offset: int, history: bool, c
         answer.personal,
         case_id,
         None,
-        _context(answer),
-    )
-
-
-def _context(answer: Answer) -> Context | None:
-    """What the answer came with; None for nothing."""
-    if (
-        answer.survey is None
-        and answer.channel is None
-        and answer.locale is None
-        and answer.medium is None
-        and answer.callback_ms is None
-        and answer.age_group is None
-        and not answer.attributes
-    ):
-        return None
-    return Context(
-        answer.survey,
-        answer.channel,
-        answer.locale,
-        answer.medium,
-        answer.callback_ms,
-        answer.age_group,
-        answer.attributes,
+        context,
     )
 
 
 def _accept(work: Work, team: TeamBatch, response_id: str, new: Resolved) -> None:
-    respondent = None if new.respondent is None else keys.text(new.respondent)
-    if respondent is not None:
+    respondent = None
+    if new.respondent is not None:
+        respondent = keys.text(new.respondent)
         work.put_answer_of(team.prefixes.answers_of + respondent, new, response_id)
     if new.reasons:
         return

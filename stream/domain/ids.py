@@ -10,10 +10,10 @@ NAMESPACE: Final = uuid.UUID("6f7b6d0e-0d0b-5a54-9d3f-2b8d1c1f6a11").bytes
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # its upper two bits are 10
 
 
-def uuid5(*parts: object) -> str:
+def uuid5(*parts: str | int) -> str:
     """UUIDv5 of the parts joined by `|`, in our namespace. Lower case, with hyphens."""
-    name = "|".join(map(str, parts)).encode()
-    h = hashlib.sha1(NAMESPACE + name, usedforsecurity=False).hexdigest()
+    name = "|".join([str(part) for part in parts])
+    h = hashlib.sha1(NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
 
 

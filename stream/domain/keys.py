@@ -38,13 +38,14 @@ def number(value: int) -> bytes:
 
 
 class Prefixes(NamedTuple):
-    """How the keys of one team begin; `team` is a whole key, and to `answer` a response id, 36 bytes, is all to add."""
+    """How the keys of one team begin; `team` is a whole key, and all that `answer` and `case` lack is a UUID."""
 
     answer: bytes
     pane: bytes
     newest: bytes
     answers_of: bytes
     open_case: bytes
+    case: bytes
     team: bytes
 
 
@@ -52,7 +53,16 @@ class Prefixes(NamedTuple):
 def prefixes(team: str) -> Prefixes:
     """The beginnings of a team's keys: the hot path makes millions of keys of them."""
     name = text(team)
-    return Prefixes(b"r" + name + _LENGTHS[UUID_BYTES], b"p" + name, b"l" + name, b"a" + name, b"q" + name, b"w" + name)
+    uuid_to_come = name + _LENGTHS[UUID_BYTES]
+    return Prefixes(
+        answer=b"r" + uuid_to_come,
+        pane=b"p" + name,
+        newest=b"l" + name,
+        answers_of=b"a" + name,
+        open_case=b"q" + name,
+        case=b"c" + uuid_to_come,
+        team=b"w" + name,
+    )
 
 
 def answer(team: str, response_id: str) -> bytes:
@@ -82,7 +92,7 @@ def open_case(team: str, respondent: str) -> bytes:
 
 
 def case(team: str, case_id: str) -> bytes:
-    return b"c" + text(team) + text(case_id)
+    return prefixes(team).case + case_id.encode()
 
 
 def team(name: str) -> bytes:

@@ -67,7 +67,10 @@ class TeamBatch:
         team.t = work.minute
         team.version = self.pane_versions[minute] = work.version
         self.changed = True
+        due = team.due
         windows.add(team, minute, BANDS[score], of_all, of_latest)
+        if team.due != due:
+            work.due(self, team.due)
         if self._cause is not None:
             if of_all:
                 self._deltas.append(PaneDelta(minute, "all", score, of_all))
@@ -109,12 +112,8 @@ class TeamBatch:
             raw = self.work.stored(self.prefixes.team)
             team = self._windows = windows.fresh(self.work.minute) if raw is None else values.TEAM.unpack(raw)
             self._stored_due = team.due
+            self.work.due(self, team.due)
         return team
-
-    @property
-    def due(self) -> int:
-        """When its windows next move without an answer, 0 for never, as this batch knows; None is not known to it."""
-        return 0 if self._windows is None else self._windows.due
 
     @property
     def loaded(self) -> bool:
@@ -127,6 +126,7 @@ class TeamBatch:
         windows.advance(team, self.work.minute, self._panes)
         team.version = self.work.version
         self.changed = True
+        self.work.due(self, team.due)
 
     def _panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int]]]:
         """Panes with lo <= minute <= hi, ascending: this batch's over those of the state."""
@@ -210,17 +210,24 @@ class TeamBatch:
 
 def _moves(team: Team, deltas: list[PaneDelta]) -> list[WindowMove]:
     """The windows that deltas have moved, before and after."""
-    net = [[0] * 6 for _ in range(len(WINDOWS) + 1)]  # for each ring, and beyond
-    for minute, policy, score, change in ((delta.minute, delta.policy, delta.score, delta.change) for delta in deltas):
-        net[windows.ring_of(team.t, minute)][BANDS[score] + (3 if policy == "latest" else 0)] += change
+    changes = [
+        (
+            windows.ring_of(team.t, delta.minute),
+            BANDS[delta.score] + (3 if delta.policy == "latest" else 0),
+            delta.change,
+        )
+        for delta in deltas
+    ]
     moves = []
     moved = [0] * 6
-    for minutes, ring, after in zip(WINDOWS, net, windows.sums(team), strict=False):
-        moved = [total + more for total, more in zip(moved, ring, strict=True)]
-        if any(moved[:3]):
+    for j, (minutes, after) in enumerate(zip(WINDOWS, windows.sums(team), strict=True)):
+        for ring, slot, change in changes:
+            if ring == j:
+                moved[slot] += change
+        if moved[0] or moved[1] or moved[2]:
             d, n, p = after[:3]
             moves.append(WindowMove(minutes, "all", (d - moved[0], n - moved[1], p - moved[2]), (d, n, p)))
-        if any(moved[3:]):
+        if moved[3] or moved[4] or moved[5]:
             d, n, p = after[3:]
             moves.append(WindowMove(minutes, "latest", (d - moved[3], n - moved[4], p - moved[5]), (d, n, p)))
     return moves

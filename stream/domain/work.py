@@ -59,6 +59,7 @@ class Work:
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
         self.rejects: list[tuple[bytes | None, Reject]] = []
+        self._due: dict[int, list[TeamBatch]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._puts: dict[bytes, bytes | None] = {}
         self._own_answers: dict[bytes, dict[bytes, bytes | None]] = {}
@@ -96,7 +97,9 @@ class Work:
         """The answer stored under an `r` key."""
         found = self._answers.get(key)
         if found is None:
-            raw = self.stored(key)
+            raw = self._seen.get(key, _UNREAD)
+            if raw is _UNREAD:
+                raw = self.stored(key)
             if raw is not None:
                 found = self._answers[key] = values.RESOLVED.unpack(raw)
         return found
@@ -169,16 +172,20 @@ class Work:
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
         found = self.view.scan(keys.DUE, keys.number(before + 1), keys.number(self.minute + 1), windows.UNLIMITED)
-        due = {(team.due, name) for name, team in self.teams.items() if 0 < team.due <= self.minute}
-        for key, _ in found:
-            minute, name = keys.split_due(key)
-            if name not in self.teams or not self.teams[name].loaded:
-                due.add((minute, name))
+        # What the state holds of a team that this batch has read may be out of date.
+        due = [at for at in map(keys.split_due, [key for key, _ in found]) if not self.of(at[1]).loaded]
         if len(due) > 1:
-            unread = (keys.team(name) for _, name in due if not self.of(name).loaded)
+            unread = (keys.team(name) for _, name in due)
             self.prefetch([key for key in unread if key not in self._seen])
-        for _, name in sorted(due):
+        for minute in [minute for minute in self._due if minute <= self.minute]:
+            due.extend((minute, team.name) for team in self._due.pop(minute) if team.windows().due == minute)
+        for _, name in sorted(set(due)):
             self.of(name).move_on()
+
+    def due(self, team: TeamBatch, minute: int) -> None:
+        """The windows of a team that this batch has read move next at `minute`, 0 for never."""
+        if minute:
+            self._due.setdefault(minute, []).append(team)
 
     # -- giving back ---------------------------------------------------------------------------------------------
 
