@@ -53,14 +53,23 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka ships no typ
         A flush would wait for the broker, and would send old messages after those that the next producer has sent.
         """
         self._closed = True
-        self._message_accumulator.fail_all(ProducerClosed())
-        sender = self._sender.sender_task
+        waiting, sender = self._message_accumulator, self._sender.sender_task
+        waiting._closed = True  # noqa: SLF001  nothing more comes in
         if sender is not None:
+            sender.remove_done_callback(self._sender._fail_all)  # noqa: SLF001  it fails itself without transactions
             sender.cancel()
         await self.client.close()
         while sender is not None and not sender.done():  # a cancelled sender waits for each of its requests
             await asyncio.wait({sender}, timeout=_ABANDON_STEP_S)
             sender.cancel()
+        batches = [*waiting._pending_batches, *(batch for queue in waiting._batches.values() for batch in queue)]  # noqa: SLF001
+        waiting._pending_batches.update(batches)  # noqa: SLF001  a batch that was tried before is taken out of it again
+        waiting.fail_all(ProducerClosed())
+        for batch in batches:
+            _look_at(batch.future)
+            _look_at(batch._drain_waiter)  # noqa: SLF001
+        if sender is not None:
+            _look_at(sender)
 
 
 def backoff() -> Iterator[float]:
@@ -119,7 +128,11 @@ class KafkaOutbox:
             producer = None
             try:
                 producer = await self._ready()
-                await _acknowledged([await waiting for waiting in _sends(producer, partition, messages)])
+                sent = []
+                for queued in _sends(producer, partition, messages):
+                    sent.append(await queued)
+                    sent[-1].add_done_callback(_look_at)
+                await _acknowledged(sent)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.trouble = f"Kafka: {type(error).__name__}"
                 metrics.SEND_FAILURES.inc()
@@ -167,15 +180,20 @@ class KafkaOutbox:
 
 
 async def _acknowledged(sent: Sequence[asyncio.Future[object]]) -> None:
-    """Wait for acknowledgements. Raises the first error, TimeoutError when one does not come.
+    """Wait for acknowledgements; being cancelled meanwhile leaves them alone.
 
-    Being cancelled here leaves the futures alone: aiokafka's sender falls over one that is cancelled.
+    Raises: the first error, or TimeoutError when one does not come.
     """
     if not sent:
         return
     done, missing = await asyncio.wait(sent, timeout=SEND_WITHIN_S)
-    errors = [error for future in done if (error := future.exception()) is not None]
-    if errors:
-        raise errors[0]
+    for future in done:
+        future.result()
     if missing:
         raise TimeoutError
+
+
+def _look_at(future: asyncio.Future[object]) -> None:
+    """Of a future that nobody may be waiting for any more, asyncio would say that its error was forgotten."""
+    if future.done() and not future.cancelled():
+        future.exception()
