@@ -1,0 +1,274 @@
+"""Old records decode for ever: each fixture is a record as it was once written, and is never edited.
+
+A new version of a record type adds a fixture (`<record>.v<N>.json`) and a line to RECORDED; none is taken away.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from schemas import changes, feedback, followups, people, rejects, scores
+
+FIXTURES = Path(__file__).with_name("fixtures")
+RESPONSE = "01890a5d-ac96-774b-bcce-b302099a8057"
+CASE = "6b1f4f8e-3b57-5c3e-9a7e-2d1f0c9b8a76"
+RESPONDENT = "b94d27b9934d3e08a52e52d7da7dabfa"
+VERSION = (1 << 48) + 41
+MINUTE = 29_833_334
+AT = 1_790_000_040_000
+
+# Fixture: (what a reader of the topic decodes with, what it must find).
+RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
+    "answer.v1": (
+        feedback.FeedbackRecord,
+        feedback.Answer(
+            response_id=RESPONSE,
+            score=3,
+            content="9f86d081884c7d659a2feaa0c55ad015",
+            answered_ms=1_790_000_000_123,
+            revision=2,
+            respondent=RESPONDENT,
+            test=True,
+            personal=True,
+            survey="after-purchase",
+            channel="e-mail",
+            locale="da-DK",
+            medium="phone",
+            callback_ms=1_790_003_600_000,
+            age_group="30-39",
+            attributes={"store": "Århus", "plan": "gold"},
+        ),
+    ),
+    "answer-least.v1": (feedback.FeedbackRecord, feedback.Answer(response_id=RESPONSE, score=10, content="c0ffee")),
+    "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
+    "changes.v1": (
+        changes.ChangesRecord,
+        changes.TeamChanges(
+            team="team-9",
+            panes=[
+                changes.PaneChange(
+                    MINUTE, VERSION, [0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 4], [0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 3]
+                )
+            ],
+            answers=[
+                changes.AnswerChange(
+                    response_id=RESPONSE,
+                    version=VERSION,
+                    event_ms=1_790_000_000_123,
+                    known_ms=AT,
+                    first_offset=40,
+                    score=3,
+                    revision=2,
+                    respondent=RESPONDENT,
+                    reasons=("test",),
+                    history=True,
+                    personal=True,
+                    survey="after-purchase",
+                    channel="e-mail",
+                    locale="da-DK",
+                    medium="phone",
+                    callback_ms=1_790_003_600_000,
+                    age_group="30-39",
+                    attributes={"store": "Århus"},
+                    case_id=CASE,
+                    not_raised="history",
+                )
+            ],
+            corrections=[
+                changes.Correction(
+                    id="0d0b5a54-9d3f-5b8d-8c1f-6a116f7b6d0e",
+                    version=VERSION,
+                    known_ms=AT,
+                    as_of=MINUTE,
+                    cause="revision",
+                    response_id=RESPONSE,
+                    deltas=[changes.PaneDelta(MINUTE, "all", 9, -1), changes.PaneDelta(MINUTE, "latest", 3, 1)],
+                    windows=[changes.WindowMove(60, "all", (1, 2, 3), (2, 2, 2))],
+                )
+            ],
+        ),
+    ),
+    "changes-least.v1": (changes.ChangesRecord, changes.TeamChanges(team="team-9")),
+    "position.v1": (changes.ChangesRecord, changes.Position(3, 42)),
+    "event.v1": (
+        followups.FollowupRecord,
+        followups.FollowupEvent(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            kind="followup.raised",
+            at_ms=AT,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="open",
+                n=1,
+                raised_ms=AT,
+                changed_ms=AT + 1,
+                contact_due_ms=1_790_036_040_000,
+                resolve_due_ms=1_790_259_240_000,
+                answers=(RESPONSE,),
+                version=VERSION,
+                respondent=RESPONDENT,
+                owner="kim",
+                survey="after-purchase",
+                channel="e-mail",
+                locale="da-DK",
+                medium="phone",
+                callback_ms=1_790_003_600_000,
+                personal=True,
+                joined_into="2d1f0c9b-8a76-5c3e-9a7e-6b1f4f8e3b57",
+            ),
+            response_id=RESPONSE,
+        ),
+    ),
+    "scores.v1": (
+        scores.TeamScores,
+        scores.TeamScores(
+            team="team-9",
+            as_of=MINUTE,
+            valid_until=MINUTE + 60,
+            version=VERSION,
+            windows=[
+                scores.WindowScore(60, scores.Counts(1, 2, 3), scores.Counts(1, 1, 2)),
+                scores.WindowScore(1_440, scores.Counts(4, 5, 6), scores.Counts(3, 4, 5)),
+            ],
+        ),
+    ),
+    "scores-for-ever.v1": (scores.TeamScores, scores.TeamScores("team-9", MINUTE, None, VERSION, [])),
+    "person.v1": (
+        people.Person,
+        people.Person(
+            team="team-9",
+            response_id=RESPONSE,
+            revision=2,
+            comment="Ingen svarer på telefonen 😞",
+            respondent_id="c-1001",
+            name="Anna Ø",
+            email="anna@example.dk",
+            phone="+4520123456",
+            answers={"why": "waited", "minutes": 42, "price": 9.5, "again": False, "else": None},
+        ),
+    ),
+    "reject.v1": (
+        rejects.Reject,
+        rejects.Reject(
+            id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            topic="feedback.v1",
+            partition=3,
+            offset=41,
+            at_ms=AT,
+            reason="undecodable",
+            detail="Input data was truncated",
+            key="team-9",
+            record=b'{"type":"',
+        ),
+    ),
+}
+FREE = {"attributes", "answers"}  # mappings of the clients' own names: nothing in them is a field
+
+
+def fixture(name: str) -> bytes:
+    return (FIXTURES / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_record_as_it_was_once_written_still_says_the_same(name: str) -> None:
+    reader, expected = RECORDED[name]
+    assert msgspec.json.decode(fixture(name), type=reader) == expected
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_field_that_was_once_written_is_written_under_its_name_still(name: str) -> None:
+    _, expected = RECORDED[name]
+    written = json.loads(msgspec.json.encode(expected))
+    recorded = {key: value for key, value in json.loads(fixture(name)).items() if key != "v" or key in written}
+    assert written.items() >= recorded.items()
+
+
+def from_the_future(value: Any) -> Any:
+    """The same record as a later version may write it: with fields, and ends of arrays, that nobody knows yet."""
+    if isinstance(value, dict):
+        grown = {key: inner if key in FREE and isinstance(inner, dict) else from_the_future(inner)
+                 for key, inner in value.items()}  # fmt: skip
+        return {"a_field_to_come": {"deep": [1, {"deeper": None}]}, **grown, "another": [True]}
+    if isinstance(value, list):
+        return [from_the_future(inner) if isinstance(inner, dict) else inner for inner in value]
+    return value
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_reader_leaves_aside_fields_it_does_not_know(name: str) -> None:
+    reader, expected = RECORDED[name]
+    grown = json.dumps(from_the_future(json.loads(fixture(name)))).encode()
+    assert b"a_field_to_come" in grown
+    assert msgspec.json.decode(grown, type=reader) == expected
+
+
+def test_a_reader_leaves_aside_the_end_of_an_array_that_has_grown() -> None:
+    grown = json.loads(fixture("changes.v1"))
+    grown["corrections"][0]["deltas"][0].append("more")
+    reader, expected = RECORDED["changes.v1"]
+    assert msgspec.json.decode(json.dumps(grown).encode(), type=reader) == expected
+
+
+def test_a_record_of_a_type_that_is_not_known_is_refused_and_not_guessed_at() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(
+            b'{"type":"verdict","response_id":"r","score":3,"content":"c"}', type=feedback.FeedbackRecord
+        )
+
+
+def test_every_record_type_has_a_fixture_and_every_fixture_is_read() -> None:
+    unions = (feedback.FeedbackRecord, changes.ChangesRecord, followups.FollowupRecord)
+    types = {member for union in unions for member in get_args(union)}
+    types |= {people.Person, rejects.Reject, scores.TeamScores}
+    assert {type(expected) for _, expected in RECORDED.values()} == types
+    assert {path.name.removesuffix(".json") for path in FIXTURES.iterdir()} == set(RECORDED)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "known"),
+    [
+        pytest.param(
+            "event.v1",
+            ("kind",),
+            ["raised", "answer_joined", "answer_edited", "rescored", "withdrawn", "joined", "reopened"],
+            id="kinds-of-follow-up-events",
+        ),
+        pytest.param(
+            "event.v1",
+            ("case", "state"),
+            ["open", "acknowledged", "contacted", "resolved", "snoozed", "rescored", "withdrawn", "joined"],
+            id="states-of-a-case",
+        ),
+        pytest.param("changes.v1", ("corrections", 0, "cause"), ["late", "revision", "newer_answer"], id="causes"),
+    ],
+)
+def test_words_that_were_once_written_are_understood_still(
+    name: str, path: tuple[str | int, ...], known: list[str]
+) -> None:
+    for word in known:
+        record: Any = json.loads(fixture(name))
+        inner = record
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = f"followup.{word}" if path == ("kind",) else word
+        msgspec.json.decode(json.dumps(record).encode(), type=RECORDED[name][0])
+
+
+@pytest.mark.parametrize(("team", "response"), [("team-9", RESPONSE), ("a", "b|c")])
+def test_the_key_of_a_person_is_team_and_response(team: str, response: str) -> None:
+    key = people.person_key(team, response)
+    assert key == f"{team}|{response}".encode()
+    assert people.split_person_key(key) == (team, response)
+
+
+def test_a_key_that_is_no_persons_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"team\|response_id"):
+        people.split_person_key(b"team-9")
