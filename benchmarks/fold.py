@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import pstats
 import random
 import tempfile
@@ -66,8 +67,11 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def batches(variant: Variant, answers: int) -> Iterator[list[tuple[int, list[Record]]]]:
-    """Rounds of one batch a partition: (partition, records). Drawn from a seed, the same each time."""
+def batches(variant: Variant, answers: int) -> Iterator[tuple[int, list[Record]]]:
+    """(partition, records) of one batch after another, each made when it is asked for, as a fetch makes it.
+
+    Drawn from a seed: the same each time.
+    """
     draw = random.Random(SEED)
     encode_answer = msgspec.json.Encoder().encode
     teams: list[list[bytes]] = [[] for _ in range(topics.PARTITIONS)]
@@ -76,7 +80,6 @@ def batches(variant: Variant, answers: int) -> Iterator[list[tuple[int, list[Rec
         teams[topics.partition_of(key)].append(key)
     rounds = max(1, answers // (BATCH * topics.PARTITIONS))
     for index in range(rounds):
-        found = []
         for partition in range(topics.PARTITIONS):
             records: list[Record] = []
             for at in range(index * BATCH, (index + 1) * BATCH):
@@ -88,8 +91,7 @@ def batches(variant: Variant, answers: int) -> Iterator[list[tuple[int, list[Rec
                     value = encode_answer(_answer(draw, appended_ms - draw.randint(*variant.late_ms)))
                 headers = ((topics.APPENDED_HEADER, b"%d" % appended_ms),)
                 records.append(Record(at, START_MS + SPAN_MS, key, value, headers))
-            found.append((partition, records))
-        yield found
+            yield partition, records
 
 
 def _answer(draw: random.Random, event_ms: int) -> Answer:
@@ -124,25 +126,26 @@ def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = N
     """Fold a log of `variant` into 16 fresh states."""
     measured = Measured()
     clock = time.thread_time
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)  # as the worker does
     with tempfile.TemporaryDirectory() as folder:
         cache = block_cache()
         states = [State(Path(folder) / str(partition), cache) for partition in range(topics.PARTITIONS)]
-        for found in batches(variant, answers):
+        for partition, records in batches(variant, answers):
             if profile is not None:
                 profile.enable()
-            for partition, records in found:
-                state = states[partition]
-                started = clock()
-                effects = fold(state, records, partition)
-                folded = clock()
-                messages = encode(effects.outputs)
-                encoded = clock()
-                state.commit(effects, messages)
-                state.clear_outbox(effects.meta.position)
-                measured.answers += len(records)
-                measured.fold_s += folded - started
-                measured.encode_s += encoded - folded
-                measured.commit_s += clock() - encoded
+            state = states[partition]
+            started = clock()
+            effects = fold(state, records, partition)
+            folded = clock()
+            messages = encode(effects.outputs)
+            encoded = clock()
+            state.commit(effects, messages)
+            state.clear_outbox(effects.meta.position)
+            measured.answers += len(records)
+            measured.fold_s += folded - started
+            measured.encode_s += encoded - folded
+            measured.commit_s += clock() - encoded
             if profile is not None:
                 profile.disable()
         for state in states:
