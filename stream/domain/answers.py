@@ -105,7 +105,7 @@ def _revise(work: Work, team: TeamBatch, key: bytes, response_id: str, old: Reso
     # The answer must stand as it will be while the newest of a respondent is looked for.
     work.put_answer(key, new)
     if not old.reasons and old.respondent is not None:
-        _find_newest(work, team, old.respondent, response_id if old.respondent == new.respondent else None)
+        _find_newest(work, team, old.respondent, response_id)
     if not new.reasons:
         _count_in(work, team, minute, response_id, new, respondent)
 
@@ -151,14 +151,14 @@ def _count_out(work: Work, team: TeamBatch, minute: int, response_id: str, old: 
         team.count(minute, old.score, -1, -1 if was_newest else 0)
 
 
-def _find_newest(work: Work, team: TeamBatch, respondent: str, skip: str | None) -> None:
-    """Where a respondent's newest answer was taken out, count the next one in. `skip` is about to be counted itself."""
+def _find_newest(work: Work, team: TeamBatch, respondent: str, but: str) -> None:
+    """Where a respondent's newest answer was taken out, count the next one in. `but` is about to be counted itself."""
     key = team.prefixes.newest + keys.text(respondent)
     if work.newest(key) is not None:
         return
     for response_id in work.answers_of(team.name, respondent):
         found = work.answer(keys.answer(team.name, response_id))
-        if found is None or found.reasons or response_id == skip:
+        if found is None or found.reasons or response_id == but:
             continue
         if not found.history:
             team.count(found.minute, found.score, 0, 1)

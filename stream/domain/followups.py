@@ -25,7 +25,7 @@ RESOLVE_MS: Final = 72 * HOUR_MS
 MOST_LISTED: Final = 100  # answers that a case names
 
 OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})
-BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn", "joined"})  # closed by no person
+BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn"})  # closed by no person
 
 
 def is_detractor(resolved: Resolved | None) -> bool:
@@ -177,7 +177,6 @@ def _reopen(work: Work, case: Case, response_id: str) -> Case:
         state="open",
         contact_due_ms=work.known_ms + CONTACT_MS,
         resolve_due_ms=work.known_ms + RESOLVE_MS,
-        joined_into=None,
     )
     other = _open_case_of(work, case.team, case.respondent)
     case = _tell(work, case, "followup.reopened", response_id)

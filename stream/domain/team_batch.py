@@ -115,11 +115,6 @@ class TeamBatch:
             self.work.due(self, team.due)
         return team
 
-    @property
-    def loaded(self) -> bool:
-        """Whether this batch has read the windows."""
-        return self._windows is not None
-
     def move_on(self) -> None:
         """Move the windows on to the live minute."""
         team = self.windows()

@@ -172,15 +172,16 @@ class Work:
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
         found = self.view.scan(keys.DUE, keys.number(before + 1), keys.number(self.minute + 1), windows.UNLIMITED)
-        # What the state holds of a team that this batch has read may be out of date.
-        due = [at for at in map(keys.split_due, [key for key, _ in found]) if not self.of(at[1]).loaded]
+        due = [keys.split_due(key) for key, _ in found]
         if len(due) > 1:
             unread = (keys.team(name) for _, name in due)
             self.prefetch([key for key in unread if key not in self._seen])
         for minute in [minute for minute in self._due if minute <= self.minute]:
-            due.extend((minute, team.name) for team in self._due.pop(minute) if team.windows().due == minute)
-        for _, name in sorted(set(due)):
-            self.of(name).move_on()
+            due.extend((minute, team.name) for team in self._due.pop(minute))
+        for minute, name in sorted(set(due)):
+            team = self.of(name)
+            if team.windows().due == minute:  # otherwise this batch has changed when it is due
+                team.move_on()
 
     def due(self, team: TeamBatch, minute: int) -> None:
         """The windows of a team that this batch has read move next at `minute`, 0 for never."""

@@ -185,6 +185,8 @@ from stream.state import Message, State, block_cache
 
 state = State(Path(sys.argv[1]), block_cache(8))
 position = state.meta.position
+for sent, _ in list(state.outbox())[:-1]:
+    state.clear_outbox(sent)
 while True:
     position += 1
     meta = Meta(position=position)
