@@ -127,7 +127,7 @@ def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = N
     measured = Measured()
     clock = time.thread_time
     gc.freeze()
-    gc.set_threshold(100_000, 50, 50)  # as the worker does
+    gc.set_threshold(500_000, 50, 50)  # as in the worker, whose batches hold tens of thousands of objects
     with tempfile.TemporaryDirectory() as folder:
         cache = block_cache()
         states = [State(Path(folder) / str(partition), cache) for partition in range(topics.PARTITIONS)]

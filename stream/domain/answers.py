@@ -15,8 +15,11 @@ from stream.domain.values import Context, Newest, Resolved
 from stream.domain.work import Work
 
 
-def apply(work: Work, team: TeamBatch, key: bytes, answer: Answer, appended_ms: int) -> None:
-    """Apply one answer record; `key` is the answer's. A revision of an unknown id without a time never comes here."""
+def apply(work: Work, team: TeamBatch, key: bytes, respondent: bytes | None, answer: Answer, appended_ms: int) -> None:
+    """Apply one answer record. A revision of an unknown id without a time never comes here.
+
+    `key`: the answer's. `respondent`: the answer's, as it stands in keys.
+    """
     old = work.answer(key)
     if old is None:
         # The first accepted record of an id fixes its event time.
@@ -24,7 +27,7 @@ def apply(work: Work, team: TeamBatch, key: bytes, answer: Answer, appended_ms: 
         if event_ms is None or event_ms > appended_ms:
             event_ms = appended_ms
         new = _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None)
-        _accept(work, team, answer.response_id, new)
+        _accept(work, team, respondent, answer.response_id, new)
         follow = not new.reasons and not BANDS[new.score]
     else:
         if answer.revision < old.revision:
@@ -32,7 +35,7 @@ def apply(work: Work, team: TeamBatch, key: bytes, answer: Answer, appended_ms: 
         if answer.revision == old.revision and answer.content == old.content:
             return  # the same answer again
         new = _resolved(answer, old.event_ms, old.first_offset, old.history, old.case_id)
-        _revise(work, team, key, answer.response_id, old, new)
+        _revise(work, team, key, respondent, answer.response_id, old, new)
         follow = True
     if follow:
         new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms)
@@ -77,26 +80,31 @@ def _resolved(answer: Answer, event_ms: int, first_offset: int, history: bool, c
     )
 
 
-def _accept(work: Work, team: TeamBatch, response_id: str, new: Resolved) -> None:
-    respondent = None
-    if new.respondent is not None:
-        respondent = keys.text(new.respondent)
+def _accept(work: Work, team: TeamBatch, respondent: bytes | None, response_id: str, new: Resolved) -> None:
+    if respondent is not None:
         work.put_answer_of(team.prefixes.answers_of + respondent, new, response_id)
     if new.reasons:
         return
     minute = -(-new.event_ms // MINUTE_MS)
     if minute <= work.shown_until and not new.history:
         team.because("late")
-    _count_in(work, team, minute, response_id, new, respondent)
+    _count_in(work, team, minute, respondent, response_id, new)
 
 
-def _revise(work: Work, team: TeamBatch, key: bytes, response_id: str, old: Resolved, new: Resolved) -> None:
+def _revise(
+    work: Work,
+    team: TeamBatch,
+    key: bytes,
+    respondent: bytes | None,
+    response_id: str,
+    old: Resolved,
+    new: Resolved,
+) -> None:
     if not (old.reasons and new.reasons):
         team.because("revision")
     minute = -(-old.event_ms // MINUTE_MS)
     if not old.reasons:
         _count_out(work, team, minute, response_id, old)
-    respondent = None if new.respondent is None else keys.text(new.respondent)
     if old.respondent != new.respondent:
         if old.respondent is not None:
             work.put_answer_of(keys.answers_of(team.name, old.respondent), old, None)
@@ -107,11 +115,11 @@ def _revise(work: Work, team: TeamBatch, key: bytes, response_id: str, old: Reso
     if not old.reasons and old.respondent is not None:
         _find_newest(work, team, old.respondent, response_id)
     if not new.reasons:
-        _count_in(work, team, minute, response_id, new, respondent)
+        _count_in(work, team, minute, respondent, response_id, new)
 
 
 def _count_in(
-    work: Work, team: TeamBatch, minute: int, response_id: str, new: Resolved, respondent: bytes | None
+    work: Work, team: TeamBatch, minute: int, respondent: bytes | None, response_id: str, new: Resolved
 ) -> None:
     """Count an answer that was not counted; of a respondent's answers, `latest` counts the newest alone."""
     if respondent is None:

@@ -25,8 +25,8 @@ from stream.domain.work import Effects, Work
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 UNKNOWN_ORIGINAL: Final = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
 
-# A record, its append time, what it says, and for an answer its team and its key in the state.
-Step = tuple[LogRecord, int, Answer | Tick | Unusable, TeamBatch | None, bytes]
+# A record, its append time, what it says; for an answer its team, its key in the state, and its respondent in keys.
+Step = tuple[LogRecord, int, Answer | Tick | Unusable, TeamBatch | None, bytes, bytes | None]
 
 
 def read_meta(view: View) -> Meta:
@@ -47,13 +47,13 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
     work = Work(view, meta, partition, generation)
-    for record, at_ms, message, team, key in _read(work, records):
+    for record, at_ms, message, team, key, respondent in _read(work, records):
         work.at(record.offset, at_ms)
         if team is not None and isinstance(message, Answer):
             if message.revision and message.answered_ms is None and work.answer(key) is None:
                 work.rejects.append(_reject(work, record, UNKNOWN_ORIGINAL))
             else:
-                answers.apply(work, team, key, message, at_ms)
+                answers.apply(work, team, key, respondent, message, at_ms)
         elif isinstance(message, Unusable):
             work.rejects.append(_reject(work, record, message))
     if records:
@@ -83,18 +83,17 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
         at_ms = appended_ms(record)
         message = read(record.value)
         if not isinstance(message, Answer):
-            steps.append((record, at_ms, message, None, b""))
+            steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)
         if team is None:
             name = team_of(record.key, work.partition)
             team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
         if isinstance(team, Unusable):
-            steps.append((record, at_ms, team, None, b""))
+            steps.append((record, at_ms, team, None, b"", None))
             continue
         prefixes = team.prefixes
         key = prefixes.answer + message.response_id.encode()
-        steps.append((record, at_ms, message, team, key))
         wanted.append(key)
         event_ms = message.answered_ms
         minute = -(-(at_ms if event_ms is None or event_ms > at_ms else event_ms) // MINUTE_MS)
@@ -104,11 +103,13 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
                 wanted.append(prefixes.team)
             asked.add(minute)
             wanted.append(prefixes.pane + keys.number(minute))
+        respondent = None
         if message.respondent is not None:
             respondent = keys.text(message.respondent)
             wanted.append(prefixes.newest + respondent)
             if not BANDS[message.score]:
                 wanted.append(prefixes.open_case + respondent)
+        steps.append((record, at_ms, message, team, key, respondent))
     work.prefetch(wanted)
     return steps
 

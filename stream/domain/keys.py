@@ -14,6 +14,7 @@ o·seq                           outbox (stream.state alone)
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -22,6 +23,8 @@ DUE: Final = b"x"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
 
+PLACE: Final = 16
+_TWO_NUMBERS: Final = struct.Struct(">QQ").pack
 _LENGTHS: Final = tuple(length.to_bytes(2, "big") for length in range(256))
 
 
@@ -83,8 +86,9 @@ def answers_of(team: str, respondent: str) -> bytes:
     return prefixes(team).answers_of + text(respondent)
 
 
-def answer_of(team: str, respondent: str, event_ms: int, offset: int) -> bytes:
-    return answers_of(team, respondent) + number(event_ms) + number(offset)
+def answer_of(prefix: bytes, event_ms: int, offset: int) -> bytes:
+    """`prefix`: `answers_of` a respondent, and again the beginning of the key, `PLACE` bytes before its end."""
+    return prefix + _TWO_NUMBERS(event_ms, offset)
 
 
 def open_case(team: str, respondent: str) -> bytes:

@@ -62,7 +62,8 @@ class Work:
         self._due: dict[int, list[TeamBatch]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._puts: dict[bytes, bytes | None] = {}
-        self._own_answers: dict[bytes, dict[bytes, bytes | None]] = {}
+        self._put_answers: list[bytes] = []  # `a` keys that are put and not yet in the index
+        self._index: dict[bytes, set[bytes]] = {}
         self._answers: dict[bytes, Resolved] = {}
         self._changed_answers: dict[bytes, Resolved] = {}
         self._newest: dict[bytes, Newest | None] = {}
@@ -115,7 +116,7 @@ class Work:
     def answers_of(self, team: str, respondent: str) -> Iterator[str]:
         """Response ids of a respondent, newest event first; read as far as they are asked for."""
         prefix = keys.answers_of(team, respondent)
-        own = self._own_answers.get(prefix, {})
+        own = self._own_answers(prefix)
         mine = sorted((key, raw) for key, raw in own.items() if raw is not None)
         for key, raw in self.view.scan_back(prefix, windows.UNLIMITED):
             while mine and mine[-1][0] > key:
@@ -124,6 +125,13 @@ class Work:
                 yield raw.decode()
         while mine:
             yield mine.pop()[1].decode()
+
+    def _own_answers(self, prefix: bytes) -> dict[bytes, bytes | None]:
+        """What this batch has put of a respondent's answers. Indexed when it is asked for: few batches ever ask."""
+        for key in self._put_answers:
+            self._index.setdefault(key[: -keys.PLACE], set()).add(key)
+        self._put_answers.clear()
+        return {key: self._puts[key] for key in self._index.get(prefix, ())}
 
     def case(self, team: str, case_id: str) -> Case | None:
         """A follow-up case, None when there is none of that id."""
@@ -146,10 +154,9 @@ class Work:
 
     def put_answer_of(self, prefix: bytes, resolved: Resolved, response_id: str | None) -> None:
         """Note that an answer is, or with None no longer is, one of a respondent's (`keys.answers_of`)."""
-        key = prefix + keys.number(resolved.event_ms) + keys.number(resolved.first_offset)
-        raw = None if response_id is None else response_id.encode()
-        self._puts[key] = raw
-        self._own_answers.setdefault(prefix, {})[key] = raw
+        key = keys.answer_of(prefix, resolved.event_ms, resolved.first_offset)
+        self._puts[key] = None if response_id is None else response_id.encode()
+        self._put_answers.append(key)
 
     def put_case(self, case: Case) -> None:
         """Store a case."""
@@ -193,7 +200,7 @@ class Work:
     def effects(self, meta: Meta) -> Effects:
         """Everything this batch changed and says."""
         changes = self._puts
-        changes.update(values.RESOLVED.pack_all(self._changed_answers))
+        changes |= values.RESOLVED.pack_all(self._changed_answers)
         for key, newest in self._changed_newest.items():
             changes[key] = None if newest is None else values.NEWEST.pack(newest)
         for team in self.teams.values():

@@ -81,9 +81,10 @@ def test_scan_back_gives_the_last_keys_of_a_prefix_first(state: AnyState, limit:
 
 
 def test_scan_back_reaches_the_greatest_event_time_and_offset_there_can_be(state: AnyState) -> None:
-    greatest = keys.answer_of("team", "anna", (1 << 64) - 1, (1 << 64) - 1)
-    fill(state, greatest, keys.answer_of("team", "anna", 5, 6), keys.answer_of("team", "annb", 1, 1))
-    assert [key for key, _ in state.scan_back(keys.answers_of("team", "anna"), 1)] == [greatest]
+    anna, annb = keys.answers_of("team", "anna"), keys.answers_of("team", "annb")
+    greatest = keys.answer_of(anna, (1 << 64) - 1, (1 << 64) - 1)
+    fill(state, greatest, keys.answer_of(anna, 5, 6), keys.answer_of(annb, 1, 1))
+    assert [key for key, _ in state.scan_back(anna, 1)] == [greatest]
     assert list(state.scan_back(keys.answers_of("team", "ann"), UNLIMITED)) == []
 
 

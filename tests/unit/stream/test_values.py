@@ -74,6 +74,9 @@ def test_a_string_that_is_too_long_for_a_key_is_refused() -> None:
 
 
 def test_the_answers_of_a_respondent_lie_by_event_time_and_then_by_offset() -> None:
-    listed = [keys.answer_of("t", "anna", event, offset) for event, offset in [(1, 9), (2, 1), (2, 3), (256, 0)]]
+    listed = [
+        keys.answer_of(keys.answers_of("t", "anna"), event, offset)
+        for event, offset in [(1, 9), (2, 1), (2, 3), (256, 0)]
+    ]
     assert listed == sorted(listed)
     assert all(key.startswith(keys.answers_of("t", "anna")) for key in listed)
