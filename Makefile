@@ -22,7 +22,8 @@ demo: $(VENV)/.run ## Start everything, play a sample, show the result (ONCE=1 e
 test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
 	$(RUN) pytest -m 'not soak'
 quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s
-	$(RUN) pytest -q -m 'not real and not browser and not soak'
+	PYTHONDONTWRITEBYTECODE= $(RUN) pytest -q --numprocesses 3 --dist worksteal \
+	  -m 'not real and not browser and not soak' tests/unit tests/contract
 lint: $(VENV)/.dev ## Style, without changing a file
 	$(RUN) ruff check . && $(RUN) ruff format --check .
 type: $(VENV)/.dev ## mypy --strict over everything, tests included
@@ -36,10 +37,10 @@ soak: $(VENV)/.dev ## The full sizes of the chaos tests
 schemas: $(VENV)/.dev ## Generate the JSON Schemas and the AsyncAPI document anew
 	$(RUN) schemas.generate
 lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
-	uv pip compile -q pyproject.toml --extra build --python-version 3.11 --generate-hashes \
+	uv pip compile -q pyproject.toml --extra build --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
-	uv pip compile -q pyproject.toml --extra build --extra dev --python-version 3.11 --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
+	uv pip compile -q pyproject.toml --extra build --extra dev --python-version 3.11 --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -c requirements.lock -o requirements-dev.lock
 clean: ## Remove .venv and what tools leave; the data folder .pulse stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis test-output
 

@@ -27,6 +27,7 @@ UNSEEN: Final = {
     "lz4": "clickhouse-connect compresses with it",
     "zstandard": "clickhouse-connect compresses with it",
     "jinja2": "the templates of the pages",
+    "tzdata": "zoneinfo reads it where the system has none",
 }
 # Imported, but part of what is declared.
 PART_OF: Final = {

@@ -233,6 +233,7 @@ class Api:
 async def served(app: FastAPI) -> AsyncIterator[Api]:
     """The app behind a real HTTP server on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, for a given socket
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  serve() would take the test's signals
