@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas import topics
 from schemas.changes import Position, TeamChanges
-from schemas.feedback import Answer, Tick
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Tick
 from schemas.followups import FollowupEvent
 from schemas.people import Person
 from schemas.rejects import Reject
@@ -24,7 +24,10 @@ class Record(NamedTuple):
 
 # Every kind of record of every topic. A tombstone of people.v1 is a key without a value and has no type.
 RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
-    topics.FEEDBACK: (Record(Answer), Record(Tick, keyed=False)),
+    topics.FEEDBACK: (
+        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase)),
+        *(Record(EraseRespondent, keyed=False), Record(Tick, keyed=False)),
+    ),
     topics.PEOPLE: (Record(Person),),
     topics.TEAM_SCORES: (Record(TeamScores),),
     topics.TEAM_CHANGES: (Record(TeamChanges), Record(Position, keyed=False)),
@@ -65,6 +68,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
     Flow("worker", "send", topics.TEAM_CHANGES, "What a batch has changed; each batch ends with a Position."),
     Flow("worker", "send", topics.FOLLOWUPS, "The events of cases; each batch ends with a Position."),
+    Flow("worker", "send", topics.PEOPLE, "Tombstones of erased answers, also when such an answer is sent once more."),
     Flow("worker", "send", topics.REJECTS, "Records of the log that could not be used."),
     Flow("sink", "receive", topics.PEOPLE, "To the table people. Group pulse-sink, as for every topic of the sink."),
     Flow("sink", "receive", topics.TEAM_SCORES, "To the table scores."),

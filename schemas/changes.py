@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 Policy = Literal["all", "latest"]
-Cause = Literal["late", "revision", "newer_answer"]
+Cause = Literal["late", "revision", "newer_answer", "exclusion", "inclusion", "erasure"]
 
 
 class PaneChange(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +30,8 @@ class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True):
     `event_ms` and `first_offset` are fixed by the first accepted record of the id; `known_ms` is the append time
     of this state. `reasons` lists why it is not counted. `history`: older than the horizon at its receipt, in no
     pane. `case_id` is the follow-up it raised or joined; `not_raised` says why a counted detractor raised none.
+    `erased`: forgotten for ever. Only the ids, the version and the times of what is left are said then: `score` and
+    `revision` are 0 and mean nothing, the rest is as if it had never been given.
     """
 
     response_id: str
@@ -52,6 +54,7 @@ class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True):
     attributes: dict[str, str] = {}
     case_id: str | None = None
     not_raised: str | None = None
+    erased: bool = False
 
 
 class PaneDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):

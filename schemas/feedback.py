@@ -6,7 +6,7 @@ stands here: it goes to `people.v1` (`schemas.people`), and `respondent` is a ke
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -40,10 +40,48 @@ class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True,
     attributes: dict[str, str] = {}
 
 
+Reason = Literal["test", "bot", "invalid", "duplicate_person"]
+
+
+class Exclude(msgspec.Struct, tag_field="type", tag="exclude", omit_defaults=True, frozen=True, gc=False):
+    """Do not count an answer, for a reason. Of `exclude` and `include` with one reason the last in the log holds.
+
+    It survives revisions and may come before the answer. For `test` it overrides what the answer says of itself.
+    """
+
+    response_id: str
+    reason: Reason
+    v: int = 1
+
+
+class Include(msgspec.Struct, tag_field="type", tag="include", omit_defaults=True, frozen=True, gc=False):
+    """Take a reason back: the answer counts again unless another one stands. See `Exclude`."""
+
+    response_id: str
+    reason: Reason
+    v: int = 1
+
+
+class Erase(msgspec.Struct, tag_field="type", tag="erase", omit_defaults=True, frozen=True, gc=False):
+    """Forget an answer for ever: it is counted nowhere, and later records with its id are rejected."""
+
+    response_id: str
+    v: int = 1
+
+
+class EraseRespondent(
+    msgspec.Struct, tag_field="type", tag="erase_respondent", omit_defaults=True, frozen=True, gc=False
+):
+    """Forget every answer that a respondent has given so far. Key: none; one stands in every partition."""
+
+    respondent: str
+    v: int = 1
+
+
 class Tick(msgspec.Struct, tag_field="type", tag="tick", omit_defaults=True, frozen=True, gc=False):
     """Time passed. Key: none; the partition is explicit. Only its append time matters; early or twice is harmless."""
 
     v: int = 1
 
 
-FeedbackRecord = Answer | Tick
+FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Tick

@@ -17,6 +17,7 @@ Kind = Literal[
     "followup.raised",
     "followup.answer_joined",
     "followup.answer_edited",
+    "followup.answer_erased",
     "followup.rescored",
     "followup.withdrawn",
     "followup.joined",

@@ -23,11 +23,11 @@ _MIB: Final = 1 << 20
 
 
 class Message(NamedTuple):
-    """One encoded message of the outbox, for the partition of this state's number."""
+    """One encoded message of the outbox (`stream.domain.work.Out`). No value: a tombstone."""
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
 
 
 _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])

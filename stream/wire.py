@@ -24,6 +24,9 @@ def encode(outputs: Sequence[Out]) -> list[Message]:
     encoded = _JSON.encode
     messages = []
     for topic, key, record in outputs:
+        if record is None:
+            messages.append(Message(topic, key, None))
+            continue
         value = encoded(record)
         if len(value) <= LARGEST:
             messages.append(Message(topic, key, value))

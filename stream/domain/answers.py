@@ -1,50 +1,112 @@
-"""What one answer does: accepted, a duplicate, a revision; counted in panes and windows, once per policy.
+"""What one answer does: accepted, a duplicate, a revision, excluded; counted in panes and windows, once per policy.
 
-Counted means: it has a score and no exclusion reason. Policy `all` counts each counted answer, `latest` each
-respondent's newest one by (event time, first offset); an answer without a respondent counts in both.
+Counted means: it has a score, is not erased and no exclusion reason stands. Policy `all` counts each counted answer,
+`latest` each respondent's newest one by (event time, first offset); one without a respondent counts in both.
 """
 
 from __future__ import annotations
 
-from schemas.feedback import Answer
+from typing import Final, get_args
+
+from msgspec import structs
+
+from schemas.changes import Cause
+from schemas.feedback import Answer, Exclude, Include, Reason
 from stream.domain import followups, keys
 from stream.domain.minutes import HORIZON_MS, MINUTE_MS
+from stream.domain.reading import Unusable
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
-from stream.domain.values import Context, Newest, Resolved
+from stream.domain.values import NOT_GIVEN, Context, Newest, Resolved
 from stream.domain.work import Work
 
+UNKNOWN_ORIGINAL: Final = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
+ERASED: Final = Unusable("erased", "this answer was erased, and stays so")
+REASONS: Final[tuple[str, ...]] = get_args(Reason)
 
-def apply(work: Work, team: TeamBatch, key: bytes, respondent: bytes | None, answer: Answer, appended_ms: int) -> None:
-    """Apply one answer record. A revision of an unknown id without a time never comes here.
+
+def apply(
+    work: Work, team: TeamBatch, key: bytes, respondent: bytes | None, answer: Answer, appended_ms: int
+) -> Unusable | None:
+    """Apply one answer record; gives why not when it cannot be.
 
     `key`: the answer's. `respondent`: the answer's, as it stands in keys.
     """
     old = work.answer(key)
+    marks = None
+    if old is not None:
+        if old.erased:
+            work.forget_text(team.name, answer.response_id)  # it came with the answer once more
+            return ERASED
+        marks = old.marks
+        if old.first_offset == NOT_GIVEN:
+            old = None
     if old is None:
+        if answer.revision and answer.answered_ms is None:
+            return UNKNOWN_ORIGINAL
         # The first accepted record of an id fixes its event time.
         event_ms = answer.answered_ms
         if event_ms is None or event_ms > appended_ms:
             event_ms = appended_ms
-        new = _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None)
+        new = _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None, marks)
         _accept(work, team, respondent, answer.response_id, new)
         follow = not new.reasons and not BANDS[new.score]
     else:
         if answer.revision < old.revision:
-            return  # an older revision that arrived late: a newer one has already replaced every field
+            return None  # an older revision that arrived late: a newer one has already replaced every field
         if answer.revision == old.revision and answer.content == old.content:
-            return  # the same answer again
-        new = _resolved(answer, old.event_ms, old.first_offset, old.history, old.case_id)
-        _revise(work, team, key, respondent, answer.response_id, old, new)
+            return None  # the same answer again
+        new = _resolved(answer, old.event_ms, old.first_offset, old.history, old.case_id, marks)
+        revise(work, team, key, respondent, answer.response_id, old, new, "revision")
         follow = True
     if follow:
         new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms)
     work.put_answer(key, new)
     team.say(answer.response_id, new)
     team.finish(answer.response_id)
+    return None
 
 
-def _resolved(answer: Answer, event_ms: int, first_offset: int, history: bool, case_id: str | None) -> Resolved:
+def mark(work: Work, team: TeamBatch, key: bytes, command: Exclude | Include, appended_ms: int) -> Unusable | None:
+    """Set or clear a reason not to count an answer; gives why not when the answer is erased."""
+    response_id, excluded = command.response_id, isinstance(command, Exclude)
+    old = work.answer(key)
+    if old is None:
+        old = Resolved(0, NOT_GIVEN, False, 0, 0, "")
+    elif old.erased:
+        return ERASED
+    marks = {**(old.marks or {}), command.reason: excluded}
+    new = structs.replace(old, marks=marks, reasons=_reasons("test" in old.reasons, marks))
+    if old.first_offset == NOT_GIVEN:
+        new = structs.replace(new, reasons=())
+    if new.reasons == old.reasons:
+        work.put_answer(key, new)
+        return None
+    new = structs.replace(new, not_raised=None)
+    respondent = None if old.respondent is None else keys.text(old.respondent)
+    revise(work, team, key, respondent, response_id, old, new, "exclusion" if excluded else "inclusion")
+    new = followups.follow(work, team.name, response_id, old, new, appended_ms)
+    work.put_answer(key, new)
+    team.say(response_id, new)
+    team.finish(response_id)
+    return None
+
+
+def _reasons(test: bool, marks: dict[str, bool] | None) -> tuple[str, ...]:
+    """Why an answer is not counted. `test`: what it says of itself, which a command on `test` overrides."""
+    if marks is None:
+        return ("test",) if test else ()
+    return tuple(reason for reason in REASONS if marks.get(reason, test and reason == "test"))
+
+
+def _resolved(
+    answer: Answer,
+    event_ms: int,
+    first_offset: int,
+    history: bool,
+    case_id: str | None,
+    marks: dict[str, bool] | None,
+) -> Resolved:
     context = None
     if (
         answer.survey is not None
@@ -72,11 +134,12 @@ def _resolved(answer: Answer, event_ms: int, first_offset: int, history: bool, c
         answer.revision,
         answer.content,
         answer.respondent,
-        ("test",) if answer.test else (),
+        _reasons(answer.test, marks),
         answer.personal,
         case_id,
         None,
         context,
+        marks,
     )
 
 
@@ -91,7 +154,7 @@ def _accept(work: Work, team: TeamBatch, respondent: bytes | None, response_id: 
     _count_in(work, team, minute, respondent, response_id, new)
 
 
-def _revise(
+def revise(
     work: Work,
     team: TeamBatch,
     key: bytes,
@@ -99,9 +162,11 @@ def _revise(
     response_id: str,
     old: Resolved,
     new: Resolved,
+    cause: Cause,
 ) -> None:
+    """Count an answer as it stands now instead of as it stood. `respondent`: the new one's, as it stands in keys."""
     if not (old.reasons and new.reasons):
-        team.because("revision")
+        team.because(cause)
     minute = -(-old.event_ms // MINUTE_MS)
     if not old.reasons:
         _count_out(work, team, minute, response_id, old)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas import topics
-from schemas.feedback import Answer, Tick
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Tick
 from schemas.rejects import Reject
-from stream.domain import answers, ids, keys, values
+from stream.domain import answers, erasure, ids, keys, values
 from stream.domain.minutes import MINUTE_MS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read, team_of
 from stream.domain.scores import BANDS
@@ -23,10 +23,10 @@ from stream.domain.view import LogRecord, View
 from stream.domain.work import Effects, Work
 
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
-UNKNOWN_ORIGINAL: Final = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
 
-# A record, its append time, what it says; for an answer its team, its key in the state, and its respondent in keys.
-Step = tuple[LogRecord, int, Answer | Tick | Unusable, TeamBatch | None, bytes, bytes | None]
+# A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
+# its respondent in keys.
+Step = tuple[LogRecord, int, FeedbackRecord | Unusable, TeamBatch | None, bytes, bytes | None]
 
 
 def read_meta(view: View) -> Meta:
@@ -49,13 +49,18 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
     work = Work(view, meta, partition, generation)
     for record, at_ms, message, team, key, respondent in _read(work, records):
         work.at(record.offset, at_ms)
-        if team is not None and isinstance(message, Answer):
-            if message.revision and message.answered_ms is None and work.answer(key) is None:
-                work.rejects.append(_reject(work, record, UNKNOWN_ORIGINAL))
-            else:
-                answers.apply(work, team, key, respondent, message, at_ms)
+        refused: Unusable | None = None
+        if isinstance(message, Answer):
+            if team is not None:
+                refused = answers.apply(work, team, key, respondent, message, at_ms)
         elif isinstance(message, Unusable):
-            work.rejects.append(_reject(work, record, message))
+            refused = message
+        elif isinstance(message, EraseRespondent):
+            erasure.erase_respondent(work, message.respondent)
+        elif team is not None and not isinstance(message, Tick):
+            refused = _command(work, team, key, message, at_ms)
+        if refused is not None:
+            work.rejects.append(_reject(work, record, refused))
     if records:
         last = records[-1]
         meta = Meta(
@@ -67,6 +72,15 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
             quiet_until=meta.quiet_until,
         )
     return work.effects(meta)
+
+
+def _command(
+    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase, at_ms: int
+) -> Unusable | None:
+    if isinstance(message, Erase):
+        erasure.erase(work, team, key, message.response_id)
+        return None
+    return answers.mark(work, team, key, message, at_ms)
 
 
 def record_crc(record: LogRecord) -> int:
@@ -82,7 +96,7 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
     for record in records:
         at_ms = appended_ms(record)
         message = read(record.value)
-        if not isinstance(message, Answer):
+        if isinstance(message, Tick | EraseRespondent | Unusable):
             steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)
@@ -95,6 +109,9 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
         prefixes = team.prefixes
         key = prefixes.answer + message.response_id.encode()
         wanted.append(key)
+        if not isinstance(message, Answer):
+            steps.append((record, at_ms, message, team, key, None))
+            continue
         event_ms = message.answered_ms
         minute = -(-(at_ms if event_ms is None or event_ms > at_ms else event_ms) // MINUTE_MS)
         asked = team.asked
@@ -127,6 +144,6 @@ def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None,
         reason=why.reason,
         detail=why.detail,
         key=None if key is None else key.decode(errors="replace"),
-        record=None if value is None or len(value) > MOST_BYTES else value,
+        record=None if value is None or len(value) > MOST_BYTES or why is answers.ERASED else value,
     )
     return key, reject

@@ -51,6 +51,27 @@ def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: R
     return structs.replace(new, case_id=case.case_id)
 
 
+def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
+    """An answer was erased: its case keeps nothing of it, and closes as `withdrawn` unless another one asks for it."""
+    if old.case_id is None:
+        return
+    case = _case(work, team, old.case_id)
+    if response_id == case.response_id:
+        case = structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
+    others = [work.answer(keys.answer(team, other)) for other in _members(work, case) if other != response_id]
+    case = structs.replace(case, personal=any(other is not None and other.personal for other in others))
+    wanted = any(is_detractor(other) for other in others)
+    if case.state in OPEN and not wanted:
+        _release(work, case)
+        case = structs.replace(case, state="withdrawn")
+        kind: Kind = "followup.withdrawn"
+    else:
+        kind = "followup.answer_erased"
+    if not others:
+        case = structs.replace(case, respondent=None)
+    _tell(work, case, kind, response_id)
+
+
 def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int, *, first: bool) -> Resolved:
     """A detractor answer that nobody has been called about: raise or join a case, unless it is too old for that."""
     if new.history:

@@ -19,9 +19,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 META: Final = b"m"
+ANSWERS_OF: Final = b"a"
 DUE: Final = b"x"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
+AFTER_ALL: Final = b"\xff\xff"  # no string is as long as this length would say
 
 PLACE: Final = 16
 _TWO_NUMBERS: Final = struct.Struct(">QQ").pack
@@ -105,6 +107,16 @@ def team(name: str) -> bytes:
 
 def due(minute: int, name: str) -> bytes:
     return DUE + number(minute) + text(name)
+
+
+def of_respondents(team: str) -> bytes:
+    """Prefix of the answers of all respondents of a team."""
+    return prefixes(team).answers_of
+
+
+def team_of_respondents(key: bytes) -> str:
+    """The team of an `a` key."""
+    return key[3 : 3 + int.from_bytes(key[1:3], "big")].decode()
 
 
 def split_due(key: bytes) -> tuple[int, str]:

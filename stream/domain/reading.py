@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.feedback import Answer, FeedbackRecord, Tick
+from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Tick
 from stream.domain.keys import UUID_BYTES
 from stream.domain.view import LogRecord
 
@@ -27,7 +27,7 @@ class Unusable(NamedTuple):
     detail: str
 
 
-def read(value: bytes | None) -> Answer | Tick | Unusable:
+def read(value: bytes | None) -> FeedbackRecord | Unusable:
     """What a record's value says."""
     if value is None:
         return Unusable("no_value", "a record of the log has a value")
@@ -41,11 +41,12 @@ def read(value: bytes | None) -> Answer | Tick | Unusable:
         return Unusable("undecodable", "not UTF-8")
     except RecursionError:
         return Unusable("undecodable", "nested too deep")
-    if isinstance(message, Answer):
-        if not 0 <= message.revision <= MOST_REVISIONS:
-            return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
-        if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
-            return Unusable("bad_field", "response_id is a UUID")
+    if isinstance(message, Answer) and not 0 <= message.revision <= MOST_REVISIONS:
+        return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
+    if isinstance(message, Tick | EraseRespondent):
+        return message
+    if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
+        return Unusable("bad_field", "response_id is a UUID")
     return message
 
 

@@ -82,8 +82,11 @@ class TeamBatch:
         if self._cause is None:
             self._cause = cause
 
-    def finish(self, response_id: str) -> None:
-        """The record at hand has been applied: say what it corrected, if anything."""
+    def finish(self, response_id: str, kind: str = "correction") -> None:
+        """The record at hand has been applied: say what it corrected, if anything.
+
+        `kind` tells corrections of one record apart: only `erase_respondent` makes more than one.
+        """
         cause, deltas = self._cause, self._deltas
         if cause is None:
             return
@@ -92,7 +95,7 @@ class TeamBatch:
             return
         work = self.work
         correction = Correction(
-            id=ids.uuid5(work.generation, work.partition, work.offset, "correction"),
+            id=ids.uuid5(work.generation, work.partition, work.offset, kind),
             version=work.version,
             known_ms=work.known_ms,
             as_of=work.minute,
@@ -153,7 +156,7 @@ class TeamBatch:
                 resolved.score,
                 resolved.revision,
                 resolved.respondent,
-                resolved.reasons,
+                () if resolved.erased else resolved.reasons,
                 resolved.history,
                 resolved.personal,
                 context.survey,
@@ -165,6 +168,7 @@ class TeamBatch:
                 context.attributes,
                 resolved.case_id,
                 resolved.not_raised,
+                resolved.erased,
             )
         )
 

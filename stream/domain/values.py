@@ -34,6 +34,8 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An answer as it stands: its winning revision, and what its first accepted record fixed.
 
     `event_ms`, `first_offset` and `history` never change after the first record. `reasons` empty: counted.
+    `marks`: what commands said last of each reason, True for exclude. A command may come before the answer: then only
+    its marks, or that it is erased, are known, and `first_offset` is `NOT_GIVEN`.
     """
 
     event_ms: int
@@ -48,11 +50,16 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
     case_id: str | None = None
     not_raised: str | None = None
     context: Context | None = None
+    marks: dict[str, bool] | None = None
+    erased: bool = False
 
     @property
     def minute(self) -> int:
         """The pane of its event time (minutes since 1970, UTC)."""
         return -(-self.event_ms // 60_000)
+
+
+NOT_GIVEN: Final = -1
 
 
 class Newest(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -15,6 +15,7 @@ import msgspec
 from schemas import topics
 from schemas.changes import Position
 from schemas.followups import Case, FollowupEvent
+from schemas.people import person_key
 from schemas.rejects import Reject
 from stream.domain import ids, keys, values, windows
 from stream.domain.minutes import LATE_MS, MINUTE_MS
@@ -26,11 +27,14 @@ _UNREAD: Final = b"not a value"
 
 
 class Out(NamedTuple):
-    """One message to send: it goes to the partition of the number the log record came from."""
+    """One message to send: it goes to the partition of the number the log record came from.
+
+    No message: a tombstone.
+    """
 
     topic: str
     key: bytes | None
-    message: msgspec.Struct
+    message: msgspec.Struct | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Work:
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
         self.rejects: list[tuple[bytes | None, Reject]] = []
+        self.forgotten: dict[bytes, None] = {}  # keys of `people.v1` whose text goes
         self._due: dict[int, list[TeamBatch]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._puts: dict[bytes, bytes | None] = {}
@@ -126,6 +131,19 @@ class Work:
         while mine:
             yield mine.pop()[1].decode()
 
+    def teams_of(self, respondent: str) -> list[str]:
+        """The teams that a respondent has answered, in order. Looks at every team once: only an erasure asks."""
+        names = set(self.teams)
+        start = b""
+        while True:
+            after = next(iter(self.view.scan(keys.ANSWERS_OF, start, keys.AFTER_ALL, 1)), None)
+            if after is None:
+                break
+            name = keys.team_of_respondents(after[0])
+            names.add(name)
+            start = keys.of_respondents(name)[1:] + keys.AFTER_ALL
+        return [name for name in sorted(names) if next(self.answers_of(name, respondent), None) is not None]
+
     def _own_answers(self, prefix: bytes) -> dict[bytes, bytes | None]:
         """What this batch has put of a respondent's answers. Indexed when it is asked for: few batches ever ask."""
         for key in self._put_answers:
@@ -147,6 +165,10 @@ class Work:
     def put_answer(self, key: bytes, resolved: Resolved) -> None:
         """Store an answer under its `r` key."""
         self._answers[key] = self._changed_answers[key] = resolved
+
+    def forget_text(self, team: str, response_id: str) -> None:
+        """The personal text of an answer goes."""
+        self.forgotten[person_key(team, response_id)] = None
 
     def put_newest(self, key: bytes, newest: Newest | None) -> None:
         """Store, or forget, a respondent's newest counted answer."""
@@ -217,6 +239,8 @@ class Work:
                 yield Out(topics.TEAM_CHANGES, name.encode(), changed)
             if team.changed:
                 yield Out(topics.TEAM_SCORES, name.encode(), team.scores())
+        for person in self.forgotten:
+            yield Out(topics.PEOPLE, person, None)
         for key, reject in self.rejects:
             yield Out(topics.REJECTS, key, reject)
         position = Position(self.partition, through)

@@ -234,17 +234,3 @@ async def test_a_worker_waits_for_a_log_that_is_not_there_yet_and_ends_when_told
     assert await worker.ask("/livez") == 200
     code, seconds = await worker.stop()
     assert (code, seconds < 5) == (0, True), (code, seconds, worker.text[-2_000:])
-
-
-async def test_two_workers_of_one_name_do_not_both_go_on(place: Place) -> None:
-    """Static membership: the later one takes the place, the earlier one ends loudly, and nothing counts twice."""
-    first = place.worker()
-    await first.ready()
-    sending = asyncio.create_task(place.send(answers(3_000), per_s=300))
-    second = place.worker("worker-0", PULSE_STATE_DIR=str(place.state("other")))
-    await second.ready()
-    assert await asyncio.to_thread(first.process.wait, 60) == EXIT_FATAL
-    await sending
-    await place.folded()
-    assert (await place.counted()).check() > 2_000
-    assert running(second)

@@ -45,6 +45,10 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
         ),
     ),
     "answer-least.v1": (feedback.FeedbackRecord, feedback.Answer(response_id=RESPONSE, score=10, content="c0ffee")),
+    "exclude.v1": (feedback.FeedbackRecord, feedback.Exclude(RESPONSE, "duplicate_person")),
+    "include.v1": (feedback.FeedbackRecord, feedback.Include(RESPONSE, "test")),
+    "erase.v1": (feedback.FeedbackRecord, feedback.Erase(RESPONSE)),
+    "erase-respondent.v1": (feedback.FeedbackRecord, feedback.EraseRespondent(RESPONDENT)),
     "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
     "changes.v1": (
         changes.ChangesRecord,

@@ -125,6 +125,16 @@ def answer_value(number: int, score: int, **fields: Any) -> bytes:
     return json.dumps({"type": "answer", "content": content_hash(body), **body}).encode()
 
 
+def command_value(kind: str, number: int, **fields: str) -> bytes:
+    """The value of a record about one answer: `exclude` or `include` with a reason, `erase`."""
+    return json.dumps({"type": kind, "response_id": response_id(number), **fields}).encode()
+
+
+def erase_respondent_value(respondent: str) -> bytes:
+    """An `erase_respondent` record's value."""
+    return json.dumps({"type": "erase_respondent", "respondent": respondent}).encode()
+
+
 TICK: Final = b'{"type":"tick"}'
 
 
@@ -185,6 +195,11 @@ class Run:
     def corrections(self) -> list[tuple[str, Correction]]:
         """(team, correction)."""
         return [(change.team, item) for change in self.messages(TeamChanges) for item in change.corrections]
+
+    @property
+    def tombstones(self) -> list[bytes | None]:
+        """Keys of `people.v1` whose text goes, in order."""
+        return [out.key for out in self.outputs if out.topic == topics.PEOPLE and out.message is None]
 
     @property
     def answers(self) -> list[tuple[str, AnswerChange]]:

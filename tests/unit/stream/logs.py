@@ -9,7 +9,18 @@ from typing import Final, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.unit.stream.fakes import DAY, HOUR, MINUTE, TEAMS, TICK, LogBuilder, Record, answer_value
+from tests.unit.stream.fakes import (
+    DAY,
+    HOUR,
+    MINUTE,
+    TEAMS,
+    TICK,
+    LogBuilder,
+    Record,
+    answer_value,
+    command_value,
+    erase_respondent_value,
+)
 
 # The normal run draws the same examples each time. PULSE_PROPERTY_EXAMPLES=20000 looks further, at random.
 _MORE: Final = os.environ.get("PULSE_PROPERTY_EXAMPLES")
@@ -26,7 +37,12 @@ NEXT: Final = -1  # the revision after the greatest one of that id so far
 
 # A log is drawn as bytes, seven a record, each of which picks from one of these lists: drawing the fields one by one
 # would take ten times as long as all that is tested with them.
-_KINDS: Final = ["answer"] * 10 + ["again", "again", "tick", "bad"]
+_KINDS: Final = (
+    ["answer"] * 20
+    + ["again"] * 4
+    + ["tick", "tick", "bad", "exclude", "exclude", "exclude", "include", "erase", "erase_respondent"]
+)
+_REASONS: Final = ["test", "bot", "test", "invalid", "duplicate_person"]
 # How far the broker's clock moves on; it steps back a little when a partition gets another leader.
 _CALM: Final = [0] * 6 + [1, 999, 30_000, MINUTE - 1, MINUTE, MINUTE + 1, 5 * MINUTE, 59 * MINUTE, HOUR, -5_000]
 _WILD: Final = [HOUR, 9 * HOUR, DAY, 6 * DAY, 7 * DAY, 23 * DAY, 60 * DAY, 91 * DAY, 200 * DAY, 401 * DAY]
@@ -77,6 +93,14 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
         elif kind == "again" and builder.records:
             earlier = _pick(builder.records[::-1], b[3])
             builder.append(earlier.key, earlier.value, skip=skip)
+        elif kind in ("exclude", "include"):
+            # Taken back half of the time: what nobody has set is seldom cleared.
+            kind = _pick([kind, "include"], b[5])
+            builder.append(team.encode(), command_value(kind, number, reason=_pick(_REASONS, b[3])), skip=skip)
+        elif kind == "erase":
+            builder.append(team.encode(), command_value(kind, number), skip=skip)
+        elif kind == "erase_respondent":
+            builder.append(None, erase_respondent_value(_pick(["anna", "bo"], b[3])), skip=skip)
         elif kind == "bad":
             builder.append(*_unusable(b[3], team))
         else:

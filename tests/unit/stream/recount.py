@@ -43,11 +43,12 @@ class Counted:
     score: int
     respondent: str | None
     test: bool
+    reasons: frozenset[str]
     calls: bool
 
     @property
     def counted(self) -> bool:
-        return not self.test
+        return not self.reasons
 
     @property
     def detractor(self) -> bool:
@@ -61,6 +62,9 @@ class Recount:
     partition: int
     stream_ms: int = 0
     answers: dict[tuple[str, str], Counted] = field(default_factory=dict)
+    marks: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
+    erased: set[tuple[str, str]] = field(default_factory=set)
+    tombstones: list[tuple[str, str]] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
     unchanged: set[int] = field(default_factory=set)
 
@@ -88,11 +92,45 @@ class Recount:
             return "undecodable"
         if fields["type"] == "tick":
             return None
+        if fields["type"] == "erase_respondent":
+            for name in [name for name, one in self.answers.items() if one.respondent == fields["respondent"]]:
+                self._erase(name)
+            return None
         if record.key is None:
             return "no_key"
         if (murmur2(record.key) & 0x7FFFFFFF) % 16 != self.partition:
             return "wrong_partition"
+        name = record.key.decode(), fields["response_id"]
+        if fields["type"] == "erase":
+            self._erase(name)
+            return None
+        if name in self.erased:
+            if fields["type"] == "answer":
+                self.tombstones.append(name)
+            return "erased"
+        if fields["type"] in ("exclude", "include"):
+            self.marks.setdefault(name, {})[fields["reason"]] = fields["type"] == "exclude"
+            if name in self.answers:
+                self.answers[name] = self._standing(self.answers[name], at_ms, self.answers[name])
+            return None
         return self._answer(record, record.key.decode(), fields, at_ms)
+
+    def _erase(self, name: tuple[str, str]) -> None:
+        self.answers.pop(name, None)
+        self.erased.add(name)
+        self.tombstones.append(name)
+
+    def _standing(self, answer: Counted, at_ms: int, old: Counted | None) -> Counted:
+        """The answer with the reasons not to count it, and whether somebody must follow it up."""
+        marks = self.marks.get((answer.team, answer.response_id), {})
+        reasons = {reason for reason, excluded in marks.items() if excluded}
+        if answer.test and "test" not in marks:
+            reasons.add("test")
+        if old is not None and old.reasons == reasons and answer is old:
+            return old
+        answer = replace(answer, reasons=frozenset(reasons))
+        in_time = not answer.history and at_ms - answer.event_ms <= 7 * DAY_MS
+        return replace(answer, calls=answer.detractor and (in_time or (old is not None and old.calls)))
 
     def _answer(self, record: LogRecord, team: str, fields: dict[str, Any], at_ms: int) -> str | None:
         name = team, fields["response_id"]
@@ -121,10 +159,10 @@ class Recount:
             score=fields["score"],
             respondent=fields.get("respondent"),
             test=fields.get("test", False),
+            reasons=frozenset(),
             calls=False,
         )
-        in_time = not history and at_ms - event_ms <= 7 * DAY_MS
-        self.answers[name] = replace(new, calls=new.detractor and (in_time or (old is not None and old.calls)))
+        self.answers[name] = self._standing(new, at_ms, old)
         return None
 
     # -- counts ---------------------------------------------------------------------------------------------------

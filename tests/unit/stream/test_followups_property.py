@@ -22,6 +22,7 @@ STATE_AFTER = {
     "followup.raised": {"open"},
     "followup.answer_joined": OPEN,
     "followup.answer_edited": OPEN | {"rescored", "withdrawn", "resolved"},
+    "followup.answer_erased": OPEN | {"rescored", "withdrawn", "resolved"},
     "followup.rescored": {"rescored"},
     "followup.withdrawn": {"withdrawn"},
     "followup.joined": {"joined"},
@@ -82,9 +83,15 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
             continue
         assert case.joined_into is None
         assert case.response_id in case.answers
-        opening = truth.answers[case.team, case.response_id]
-        assert (case.score, case.respondent) == (opening.score, opening.respondent)
-        members = [truth.answers[case.team, member] for member in case.answers]
+        opening = truth.answers.get((case.team, case.response_id))
+        if opening is not None:
+            assert (case.score, case.respondent) == (opening.score, opening.respondent)
+        members = [
+            truth.answers[case.team, member] for member in case.answers if (case.team, member) not in truth.erased
+        ]
+        if not members:
+            assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
+            continue
         assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"
         assert case.respondent is not None or len(members) == 1
         unhappy = any(member.detractor for member in members)

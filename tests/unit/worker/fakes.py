@@ -237,7 +237,7 @@ class RejectBox(FakeOutbox):
 
     @property
     def rejects(self) -> list[Reject]:
-        return [msgspec.json.decode(message.value, type=Reject) for message in self.of(topics.REJECTS)]
+        return [msgspec.json.decode(message.value or b"", type=Reject) for message in self.of(topics.REJECTS)]
 
 
 async def until(question: Callable[[], bool], within_s: float = 5.0) -> None:

@@ -47,7 +47,7 @@ class World:
     @property
     def emitted(self) -> list[int]:
         """`through` of the position messages that were sent."""
-        found = [msgspec.json.decode(m.value, type=ChangesRecord) for m in self.outbox.of(topics.TEAM_CHANGES)]
+        found = [msgspec.json.decode(m.value or b"", type=ChangesRecord) for m in self.outbox.of(topics.TEAM_CHANGES)]
         return [record.through for record in found if isinstance(record, Position)]
 
 

@@ -1,0 +1,43 @@
+"""Erasure: nothing of an erased answer is left in the state, and its text goes each time it comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+
+from schemas.people import person_key
+from stream.domain import keys, values
+from stream.domain.values import Resolved
+from tests.unit.stream.fakes import PARTITION, Record, play
+from tests.unit.stream.logs import PROPERTY, cut_logs
+from tests.unit.stream.recount import Recount
+
+
+@PROPERTY
+@given(cut_logs())
+def test_of_an_erased_answer_only_its_id_is_left(drawn: tuple[list[Record], list[int]]) -> None:
+    log, cuts = drawn
+    run, truth = play(log, cuts), Recount.of(log, PARTITION)
+    last = {(team, answer.response_id): answer for team, answer in run.answers}
+    for team, response_id in truth.erased:
+        left = values.RESOLVED.unpack(run.state.data[keys.answer(team, response_id)])
+        reasons = ("erased",) if left.reasons else ()
+        assert left == Resolved(left.event_ms, left.first_offset, left.history, 0, 0, "", reasons=reasons, erased=True)
+        mine = keys.of_respondents(team)
+        assert response_id.encode() not in {raw for key, raw in run.state.data.items() if key.startswith(mine)}
+        said = last.get((team, response_id))
+        assert said is None or said.erased
+    assert {name for name, answer in last.items() if answer.erased} <= truth.erased
+    assert not [answer for name, answer in last.items() if name in truth.answers and answer.erased]
+
+
+@PROPERTY
+@given(cut_logs())
+def test_its_text_goes_with_it_and_again_whenever_it_comes_back(drawn: tuple[list[Record], list[int]]) -> None:
+    log, _ = drawn
+    one_by_one = Counter(play(log, range(len(log))).tombstones)
+    expected = Counter(person_key(*name) for name in Recount.of(log, PARTITION).tombstones)
+    assert one_by_one == expected
+    # A batch that says a thing several times may say it once.
+    assert set(play(log, drawn[1]).tombstones) == set(expected)
