@@ -134,7 +134,7 @@ def _resolved(
         answer.revision,
         answer.content,
         answer.respondent,
-        _reasons(answer.test, marks),
+        () if marks is None and not answer.test else _reasons(answer.test, marks),
         answer.personal,
         case_id,
         None,

@@ -7,13 +7,15 @@ import uuid
 from typing import Final
 
 NAMESPACE: Final = uuid.UUID("6f7b6d0e-0d0b-5a54-9d3f-2b8d1c1f6a11").bytes
+_SHA1_OF_NAMESPACE: Final = hashlib.sha1(NAMESPACE, usedforsecurity=False)
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # its upper two bits are 10
 
 
 def uuid5(*parts: str | int) -> str:
     """UUIDv5 of the parts joined by `|`, in our namespace. Lower case, with hyphens."""
-    name = "|".join([str(part) for part in parts])
-    h = hashlib.sha1(NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    sha1 = _SHA1_OF_NAMESPACE.copy()
+    sha1.update("|".join([str(part) for part in parts]).encode())
+    h = sha1.hexdigest()
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
 
 
