@@ -39,7 +39,7 @@ def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
         version="1",
         redoc_url=None,
     )
-    http.install(pages_app, publisher.refusal)
+    http.install(pages_app, publisher.unready)
     pages_app.include_router(pages.router(settings.demo_widget_key.get_secret_value()))
     pages_app.openapi = lambda: openapi.document(pages_app)  # type: ignore[method-assign]
     return Door(

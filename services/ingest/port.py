@@ -39,6 +39,10 @@ class Publisher(Protocol):
         """Why nothing can be taken right now; None when it can. Cheap: asked before every answer."""
         ...
 
+    def unready(self) -> str | None:
+        """Why this door should get no new callers, though it may still take answers; None when it should."""
+        ...
+
     async def publish(self, outgoing: Outgoing) -> Receipt:
         """Write both records and wait until all in-sync replicas have them.
 

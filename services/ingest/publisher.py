@@ -8,7 +8,8 @@ one still delivers after its requests were answered 503 is harmless: the same an
 Ready means acknowledged lately. While answers flow, they prove it. In between, the broker is asked for its metadata
 several times a second, and after half a minute's silence a `Tick` is written: the log's own record for "time passed",
 which changes nothing when it comes early or twice. Ticks take turns over the partitions, and so over their leaders;
-so few of them (a hundred bytes each) are nothing to a log that keeps them for 430 days.
+so few of them (a hundred bytes each) are nothing to a log that keeps them for 430 days. A tick is also how the
+clocks are compared, so one is written every half minute at least.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,13 +29,14 @@ from schemas.feedback import Tick
 from schemas.responses import Receipt
 from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
 from services.ingest import metrics
+from services.ingest.clock import BrokerClock, wall_clock_ms
 from services.ingest.port import NotHeld, Outgoing
 from services.ingest.producer import CONNECT_S, LOG_APPEND_TIME, check_clock, check_topics, make_producer, stop
 
 LOOK_S: Final = 0.25  # how often the producer is looked at
 FRESH_S: Final = 1.0  # an acknowledgement this young is proof enough
 STALLED_S: Final = 2.0  # a record that waits longer means trouble
-PROVE_S: Final = 30.0  # longest silence without a tick
+PROVE_S: Final = 30.0  # between two ticks
 ANSWER_S: Final = 1.0  # for metadata
 
 log = structlog.get_logger()
@@ -44,7 +46,8 @@ _TICK: Final = msgspec.json.encode(Tick())
 class KafkaPublisher:
     """Publishes through one producer at a time. Run `keep()` beside it; until that has connected, nothing is taken."""
 
-    def __init__(self, brokers: str, publish_timeout_s: float) -> None:
+    def __init__(self, brokers: str, publish_timeout_s: float, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._now_ms = now_ms
         self._brokers = brokers
         self._timeout_s = publish_timeout_s
         self._producer: AIOKafkaProducer | None = None
@@ -54,11 +57,17 @@ class KafkaPublisher:
         self._busy_since = 0.0
         self._acked_at = 0.0
         self._next_tick = 0
+        self._ticked_at = 0.0
+        self._clock = BrokerClock()
         self._leaving: set[asyncio.Task[None]] = set()
 
     def refusal(self) -> str | None:
         """Why nothing can be taken right now; None when the log acknowledged lately."""
         return self._trouble
+
+    def unready(self) -> str | None:
+        """Why this door should get no new callers; None when it should. A wrong clock alone refuses nobody."""
+        return self._trouble or self._clock.trouble
 
     async def publish(self, outgoing: Outgoing) -> Receipt:
         """See `Publisher.publish`."""
@@ -163,6 +172,11 @@ class KafkaPublisher:
             return
         if now - self._acked_at < FRESH_S:
             self._set_trouble(None)
+            if now - self._ticked_at > PROVE_S:
+                self._ticked_at = now
+                with contextlib.suppress(TimeoutError, KafkaError):  # it is for the clocks: answers prove the rest
+                    async with asyncio.timeout(STALLED_S):
+                        await self._tick(self._producer)
             return
         if not await self._answers(self._producer):
             self._set_trouble("the log does not answer")
@@ -170,7 +184,7 @@ class KafkaPublisher:
         elif self._waiting and now - max(self._acked_at, self._busy_since) > STALLED_S:
             self._set_trouble(f"the log has not acknowledged anything for {STALLED_S:.0f} seconds")
             await self._replace(since=now)
-        elif self._trouble is not None or now - self._acked_at > PROVE_S:
+        elif self._trouble is not None or now - self._ticked_at > PROVE_S:
             await self._prove(self._producer)
 
     async def _answers(self, producer: AIOKafkaProducer) -> bool:
@@ -194,7 +208,12 @@ class KafkaPublisher:
     async def _tick(self, producer: AIOKafkaProducer) -> Any:
         partition = self._next_tick
         self._next_tick = (partition + 1) % PARTITIONS
-        return await producer.send_and_wait(FEEDBACK, _TICK, partition=partition)
+        sent_ms = self._now_ms()
+        held = await producer.send_and_wait(FEEDBACK, _TICK, partition=partition)
+        self._ticked_at = time.monotonic()
+        if held.offset >= 0:
+            self._clock.compare(sent_ms, held.timestamp, self._now_ms())
+        return held
 
     async def _replace(self, since: float) -> None:
         """Make a producer that has had a tick acknowledged, and take it, unless the old one came back meanwhile."""

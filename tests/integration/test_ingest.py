@@ -368,6 +368,18 @@ async def publisher(kafka: str) -> AsyncIterator[KafkaPublisher]:
     await made.close()
 
 
+async def test_a_clock_far_from_the_broker_s_is_not_ready_and_says_why(kafka: str) -> None:
+    apart_ms = -6_000
+    made = KafkaPublisher(kafka, 5.0, now_ms=lambda: time.time_ns() // 1_000_000 + apart_ms)
+    keeping = asyncio.create_task(made.keep())
+    await until_ready(made)
+    assert (made.unready() or "").startswith("this machine's clock is 6.0 s behind the broker's; at most 5 s")
+    assert await made.publish(outgoing(f"clock-{time.time_ns()}")), "answers that come all the same are taken"
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    await made.close()
+
+
 async def until_ready(publisher: KafkaPublisher) -> None:
     await until(lambda: publisher.refusal() is None, "ready")
 

@@ -36,6 +36,9 @@ class FakeLog:
     def refusal(self) -> str | None:
         return self.refused
 
+    def unready(self) -> str | None:
+        return self.refused
+
     async def publish(self, outgoing: Outgoing) -> Receipt:
         if self.gate is not None:
             await self.gate.wait()
