@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -146,11 +147,19 @@ async def raw(url: str, request: bytes, *, more: bytes = b"") -> bytes:
     address = urlsplit(url)
     reading, writing = await asyncio.open_connection(address.hostname, address.port)
     writing.write(request)
-    found = await asyncio.wait_for(reading.read(65_536), 10)
+    found = await _until_silent(reading)
     if more:
         writing.write(more)
-        found += await asyncio.wait_for(reading.read(65_536), 10)
+        found += await _until_silent(reading)
     writing.close()
+    return found
+
+
+async def _until_silent(reading: asyncio.StreamReader) -> bytes:
+    found = await asyncio.wait_for(reading.read(65_536), 10)
+    with contextlib.suppress(TimeoutError):  # a reply may come in several pieces
+        while piece := await asyncio.wait_for(reading.read(65_536), 0.2):
+            found += piece
     return found
 
 
