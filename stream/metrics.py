@@ -21,4 +21,5 @@ SINK_FLUSH_SECONDS = Histogram(
     "pulse_sink_flush_seconds", "One flush to ClickHouse", buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 2, 10)
 )
 SINK_RETRIES = Counter("pulse_sink_retries_total", "Writes that ClickHouse refused for now and that were tried again")
+SINK_ERASED = Counter("pulse_sink_erased_total", "Erased answers whose rows were deleted from ClickHouse", ["table"])
 SINK_REJECTED = Counter("pulse_sink_rejected_total", "Rows that ClickHouse refuses for good", ["table"])

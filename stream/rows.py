@@ -5,7 +5,7 @@ Times: DateTime columns take whole seconds, DateTime64(3) columns milliseconds, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +30,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "answers": (
         *("team", "response_id", "version", "event_at", "known_at", "first_offset", "score", "revision"),
         *("respondent", "reasons", "history", "personal", "survey", "channel", "locale", "medium"),
-        *("callback_at", "age_group", "attributes", "case_id", "not_raised"),
+        *("callback_at", "age_group", "attributes", "case_id", "not_raised", "erased"),
     ),
     "people": (
         *("team", "response_id", "revision", "comment", "respondent_id", "name", "email", "phone"),
@@ -49,6 +49,11 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "rejects": ("id", "topic", "partition", "offset", "at", "reason", "detail", "key", "record"),
     "positions": ("topic", "partition", "through", "version"),
 }
+
+# Table of what people said → the column that marks a row as an erasure. Such a row names (team, response_id) and says
+# nothing else: it stays, and every other row of that key goes for good.
+ERASURES: Final[Mapping[str, str]] = {"answers": "erased", "people": "deleted"}
+Key = tuple[str, str]  # (team, response_id)
 
 _CHANGES: Final[msgspec.json.Decoder[ChangesRecord]] = msgspec.json.Decoder(ChangesRecord)
 _FOLLOWUPS: Final[msgspec.json.Decoder[FollowupRecord]] = msgspec.json.Decoder(FollowupRecord)
@@ -144,6 +149,15 @@ ROWS_OF: Final[Mapping[str, Callable[[bytes | None, bytes | None, int, int], Row
 }
 
 
+def erased_keys(table: str, rows: Sequence[Row]) -> list[Key]:
+    """The keys whose other rows of the table are to be deleted, each once, in the order of `rows`."""
+    marker = ERASURES.get(table)
+    if marker is None:
+        return []
+    at = TABLES[table].index(marker)
+    return list(dict.fromkeys((row[0], row[1]) for row in rows if row[at]))
+
+
 def _needed(value: bytes | None) -> bytes:
     if value is None:
         raise msgspec.ValidationError("a record of this topic has a value")
@@ -159,11 +173,16 @@ def _pane(team: str, pane: PaneChange) -> Row:
 
 
 def _answer(team: str, answer: AnswerChange) -> Row:
+    if answer.erased:  # nothing else of it may stay, whatever the record still says
+        answer = AnswerChange(
+            *(answer.response_id, answer.version, answer.event_ms, answer.known_ms, answer.first_offset, 0),
+            erased=True,
+        )
     return (
         *(team, answer.response_id, answer.version, answer.event_ms, answer.known_ms, answer.first_offset),
         *(answer.score, answer.revision, answer.respondent or "", answer.reasons, answer.history, answer.personal),
         *(answer.survey or "", answer.channel or "", answer.locale or "", answer.medium or "", answer.callback_ms),
-        *(answer.age_group or "", answer.attributes, answer.case_id or "", answer.not_raised or ""),
+        *(answer.age_group or "", answer.attributes, answer.case_id or "", answer.not_raised or "", int(answer.erased)),
     )
 
 

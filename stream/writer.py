@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,13 +19,14 @@ from stream.domain import ids
 from stream.domain.fold import MOST_KEY_BYTES
 from stream.domain.work import Out
 from stream.outbox import Outbox, Sleep, backoff
-from stream.rows import TABLES, Row
+from stream.rows import TABLES, Key, Row, erased_keys
 from stream.store import Refused, Store, Unreachable
 from stream.wire import encode
 
 log = structlog.get_logger()
 # told(topic, partition, position): everything below position is stored and may be committed.
 Told = Callable[[str, int, int], None]
+LAST: Final = "positions"  # of the tables
 LOOK_EVERY_S: Final = 0.02  # whether a table is full before its interval has passed
 BUFFERS_FULL: Final = 4  # that many times the rows of a flush wait at most; then the agents wait
 
@@ -67,6 +69,7 @@ class Buffer:
     sources: dict[str, list[Source]] = field(default_factory=lambda: {table: [] for table in TABLES})
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
     rejects: list[tuple[Source, Reject]] = field(default_factory=list)
+    erased: dict[str, list[Key]] = field(default_factory=dict)  # found while rows are written
 
     def largest(self) -> int:
         """Rows of the fullest table."""
@@ -129,13 +132,13 @@ class Writer:
                 self._flushed.notify_all()
 
     async def _flush(self, taken: Buffer) -> None:
-        """Insert, send rejects, then allow the commit. A crash in between repeats it, and rows are versioned."""
+        """Insert, delete what was erased, send rejects, then allow the commit. A crash in between repeats all of it:
+        rows are versioned, and what was deleted and comes again is followed by its erasure again."""
         with metrics.SINK_FLUSH_SECONDS.time():
-            for table, rows in taken.rows.items():  # `positions` comes last: what it says is true by then
-                sources = taken.sources[table]
-                for start in range(0, len(rows), self._max_rows):
-                    stop = start + self._max_rows
-                    await self._insert(table, rows[start:stop], sources[start:stop], taken.rejects)
+            for table in taken.rows:
+                if table == LAST:  # what it says is true by then, also that nothing is left of what was erased
+                    await self._erase(taken.erased)
+                await self._write(table, taken)
         rejects: dict[int, list[Out]] = {}
         for source, reject in taken.rejects:
             rejects.setdefault(source.partition, []).append(Out(topics.REJECTS, source.shown_key, reject))
@@ -144,33 +147,46 @@ class Writer:
         for (topic, partition), position in taken.positions.items():
             self._told(topic, partition, position)
 
-    async def _insert(
-        self, table: str, rows: Sequence[Row], sources: Sequence[Source], rejects: list[tuple[Source, Reject]]
-    ) -> None:
+    async def _write(self, table: str, taken: Buffer) -> None:
+        rows, sources = taken.rows[table], taken.sources[table]
+        for start in range(0, len(rows), self._max_rows):
+            stop = start + self._max_rows
+            await self._insert(table, rows[start:stop], sources[start:stop], taken)
+
+    async def _erase(self, erased: Mapping[str, Sequence[Key]]) -> None:
+        """Delete the rows of what was erased. There is nobody to hand a refusal to, so it ends the process."""
+        for table, keys in erased.items():
+            await self._until_answered("erase", table, len(keys), partial(self._store.erase, table, keys))
+            metrics.SINK_ERASED.labels(table).inc(len(keys))
+
+    async def _insert(self, table: str, rows: Sequence[Row], sources: Sequence[Source], taken: Buffer) -> None:
         """Insert rows; what the store refuses for good is halved until the bad row stands alone."""
         try:
-            await self._until_answered(table, rows)
+            await self._until_answered("insert", table, len(rows), partial(self._store.insert, table, rows))
         except Refused as refused:
             if len(rows) > 1:
                 half = len(rows) // 2
-                await self._insert(table, rows[:half], sources[:half], rejects)
-                await self._insert(table, rows[half:], sources[half:], rejects)
+                await self._insert(table, rows[:half], sources[:half], taken)
+                await self._insert(table, rows[half:], sources[half:], taken)
                 return
             metrics.SINK_REJECTED.labels(table).inc()
             log.error("row_refused", table=table, code=refused.code, topic=sources[0].topic, offset=sources[0].offset)
             if table != "rejects":  # a reject that cannot be stored stays in its topic, and is not rejected again
-                rejects.append((sources[0], self._reject(table, rows[0], sources[0], refused)))
+                taken.rejects.append((sources[0], self._reject(table, rows[0], sources[0], refused)))
         else:
             metrics.SINK_ROWS.labels(table).inc(len(rows))
+            if keys := erased_keys(table, rows):
+                taken.erased.setdefault(table, []).extend(keys)
 
-    async def _until_answered(self, table: str, rows: Sequence[Row]) -> None:
+    async def _until_answered(self, what: str, table: str, rows: int, work: Callable[[], None]) -> None:
+        """Do it, again and again while the store is away. Raises Refused."""
         for wait_s in backoff():
             try:
-                await asyncio.to_thread(self._store.insert, table, rows)
+                await asyncio.to_thread(work)
             except Unreachable as error:
                 self.trouble = f"ClickHouse: {error.why}"
                 metrics.SINK_RETRIES.inc()
-                log.warning("insert_refused", table=table, rows=len(rows), why=error.why, wait_s=wait_s)
+                log.warning("store_away", what=what, table=table, rows=rows, why=error.why, wait_s=wait_s)
                 await self._sleep(wait_s)
             except Refused:
                 self.trouble = None  # it answers

@@ -30,7 +30,7 @@ ROWS: dict[str, Row] = {
     "scores": ("acme", 60, "all", MINUTE * 60, None, 1, 2, 3, 7),
     "answers": (
         *("acme", "a-1", 7, AT_MS, AT_MS, 5, 3, 2, "who", ("test", "bot"), True, True, "s", "web", "da-DK", "sms"),
-        *(AT_MS, "18-25", {"plan": "pro", "ø": "ÿ"}, "case-1", "too_old"),
+        *(AT_MS, "18-25", {"plan": "pro", "ø": "ÿ"}, "case-1", "too_old", 0),
     ),
     "people": ("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
     "followups": (
@@ -133,6 +133,100 @@ def test_a_number_out_of_range_is_the_rows_fault(store: ClickHouseStore, table: 
     with pytest.raises(Refused):
         store.insert(table, [ROWS[table], tuple(row.values())])
     store.insert(table, [ROWS[table]])  # and the next insert is none the worse
+
+
+def said(response_id: str, version: int, *, erased: int = 0, event_ms: int = AT_MS, team: str = "erasing") -> Row:
+    row = dict(zip(TABLES["answers"], ROWS["answers"], strict=True))
+    changes = {"team": team, "response_id": response_id, "version": version, "event_at": event_ms, "erased": erased}
+    return tuple((row | changes).values())
+
+
+def text(response_id: str, version: int, *, deleted: int = 0) -> Row:
+    row = dict(zip(TABLES["people"], ROWS["people"], strict=True))
+    changes = {"team": "erasing", "response_id": response_id, "version": version, "deleted": deleted}
+    return tuple((row | changes | ({"comment": ""} if deleted else {})).values())
+
+
+def left(client: Client, table: str, marker: str) -> list[tuple[str, str, int]]:
+    """Every row that is stored of the team, whether or not a newer one replaces it."""
+    sql = f"SELECT team, response_id, {marker} FROM {table} WHERE team LIKE 'erasing%' ORDER BY ALL"
+    return [(team, id_, marked) for team, id_, marked in client.query(sql).result_rows]
+
+
+@pytest.fixture(scope="module")
+def few_months(engines: Engines) -> str:
+    """A database without the hundreds of months of the tests above: a deletion touches every part."""
+    return engines.database()
+
+
+@pytest.fixture
+def erasing(few_months: str) -> Iterator[tuple[ClickHouseStore, Client]]:
+    store = ClickHouseStore(SecretStr(few_months))
+    with clickhouse_connect.get_client(dsn=few_months) as client:
+        yield store, client
+    store.close()
+
+
+def test_an_erasure_leaves_nothing_but_the_row_that_says_so(erasing: tuple[ClickHouseStore, Client]) -> None:
+    store, client = erasing
+    months = [AT_MS, AT_MS - 3 * MONTH_MS, AT_MS - 40 * MONTH_MS]
+    ids = ["it's \\ 'one'", "two", "three"]
+    for response_id, event_ms in zip(ids, months, strict=True):  # states of an answer come in inserts of their own
+        store.insert("answers", [said(response_id, 1, event_ms=event_ms), said("stays", 1, event_ms=event_ms)])
+        store.insert("answers", [said(response_id, 2, event_ms=event_ms)])
+    store.insert("answers", [said("two", 1, team="erasing-not")])
+    store.insert("answers", [said(i, 9, erased=1, event_ms=at) for i, at in zip(ids, months, strict=True)])
+    store.insert("people", [text("two", 1), text("stays", 1)])
+    store.insert("people", [text("two", 2), text("two", 9, deleted=1)])
+    for _ in range(2):
+        store.erase("answers", [("erasing", response_id) for response_id in [*ids, "never-seen"]])
+        store.erase("people", [("erasing", "two")])
+        assert left(client, "answers", "erased") == sorted(
+            [
+                *(("erasing", response_id, 1) for response_id in ids),
+                *[("erasing", "stays", 0)] * 3,
+                ("erasing-not", "two", 0),
+            ]
+        )
+        assert left(client, "people", "deleted") == [("erasing", "stays", 0), ("erasing", "two", 1)]
+
+
+def test_what_is_gone_is_in_no_file_that_is_read(erasing: tuple[ClickHouseStore, Client]) -> None:
+    """A lightweight DELETE would only mark the row; it would still lie there until a merge."""
+    store, client = erasing
+    store.insert("answers", [said("filed", 1), said("filed", 2, erased=1)])
+    store.erase("answers", [("erasing", "filed")])
+    parts = "FROM system.parts WHERE database = currentDatabase() AND table = 'answers' AND active"
+    stored, counted = client.query(f"SELECT sum(rows), (SELECT count() FROM answers) {parts}").result_rows[0]
+    assert stored == counted
+    assert client.query(f"SELECT countIf(has_lightweight_delete) {parts}").result_rows == [(0,)]
+
+
+def test_erasing_what_is_not_there_rewrites_nothing(erasing: tuple[ClickHouseStore, Client]) -> None:
+    store, client = erasing
+    store.insert("answers", [said("quiet", 1, erased=1)])
+    count = "SELECT count() FROM system.mutations WHERE database = currentDatabase()"
+    before = client.query(count).result_rows
+    store.erase("answers", [("erasing", "quiet"), ("erasing", "nobody")])
+    assert client.query(count).result_rows == before
+
+
+def test_thousands_are_erased_in_a_few_statements(erasing: tuple[ClickHouseStore, Client]) -> None:
+    store, client = erasing
+    ids = [f"many-{number}-{'x' * 80}" for number in range(1_200)]
+    store.insert("answers", [said(response_id, 1) for response_id in ids])
+    store.insert("answers", [said(response_id, 2, erased=1) for response_id in ids])
+    store.erase("answers", [("erasing", response_id) for response_id in ids])
+    found = client.query("SELECT count(), sum(erased) FROM answers WHERE response_id LIKE 'many-%'").result_rows
+    assert found == [(1_200, 1_200)]
+
+
+def test_an_erasure_waits_for_a_table_and_for_a_server(engines: Engines) -> None:
+    for url in (f"{engines.clickhouse}/not_migrated", "http://127.0.0.1:9/pulse"):
+        store = ClickHouseStore(SecretStr(url))
+        with pytest.raises(Unreachable):
+            store.erase("people", [("acme", "a-1")])
+        store.close()
 
 
 def test_a_refusal_quotes_no_value_of_the_row(store: ClickHouseStore) -> None:

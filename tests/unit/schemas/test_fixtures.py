@@ -97,6 +97,13 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
             ],
         ),
     ),
+    "changes-erased.v1": (
+        changes.ChangesRecord,
+        changes.TeamChanges(
+            team="team-9",
+            answers=[changes.AnswerChange(RESPONSE, VERSION, 1_790_000_000_123, AT, 40, 0, erased=True)],
+        ),
+    ),
     "changes-least.v1": (changes.ChangesRecord, changes.TeamChanges(team="team-9")),
     "position.v1": (changes.ChangesRecord, changes.Position(3, 42)),
     "event.v1": (

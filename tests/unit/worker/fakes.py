@@ -17,7 +17,7 @@ from schemas.rejects import Reject
 from stream.domain.view import LogRecord
 from stream.domain.work import Effects
 from stream.outbox import Producer
-from stream.rows import Row
+from stream.rows import ERASURES, TABLES, Key, Row
 from stream.state import Message, State
 from stream.store import Refused, Unreachable
 from tests.unit.stream.fakes import FakeState, Record
@@ -216,20 +216,32 @@ class FakeStore:
         self.bad: Callable[[str, Row], bool] = lambda _table, _row: False
         self.away = 0
         self.code = 53
+        self.refuses_to_erase = False
         self.error: Exception | None = None
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
-        if self.error is not None:
-            raise self.error
-        if self.away:
-            self.away -= 1
-            self.journal.append(("away", table, len(rows)))
-            raise Unreachable("code 202")
+        self._answer("away", table, len(rows))
         if any(self.bad(table, row) for row in rows):
             self.journal.append(("refused", table, len(rows)))
             raise Refused(self.code)
         self.tables[table].extend(rows)
         self.journal.append(("insert", table, len(rows)))
+
+    def erase(self, table: str, keys: Sequence[Key]) -> None:
+        self._answer("away to erase", table, len(keys))
+        if self.refuses_to_erase:
+            raise Refused(self.code)
+        marker = TABLES[table].index(ERASURES[table])
+        self.tables[table] = [row for row in self.tables[table] if row[marker] or row[:2] not in keys]
+        self.journal.append(("erase", table, list(keys)))
+
+    def _answer(self, what: str, table: str, count: int) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.away:
+            self.away -= 1
+            self.journal.append((what, table, count))
+            raise Unreachable("code 202")
 
 
 class RejectBox(FakeOutbox):

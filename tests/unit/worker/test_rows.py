@@ -55,6 +55,13 @@ class TestTables:
         for name, body in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\nENGINE", sql, re.DOTALL):
             lines = re.findall(r"^ {4}(\w+) (.*)$", body, re.MULTILINE)
             found[name] = tuple(column for column, rest in lines if "MATERIALIZED" not in rest)
+        for name, column, after in re.findall(
+            r"^ALTER TABLE (\w+)\n    ADD COLUMN IF NOT EXISTS (\w+) .*?\n    AFTER (\w+);",
+            sql,
+            re.DOTALL | re.MULTILINE,
+        ):
+            place = found[name].index(after) + 1
+            found[name] = (*found[name][:place], column, *found[name][place:])
         return found
 
     def test_are_those_of_the_migrations_with_the_same_columns_in_the_same_order(self) -> None:
@@ -121,6 +128,16 @@ class TestChanges:
         found = named(table, row)
         found["callback_ms"] = found.pop("callback_at")
         assert {name: tuple(v) if isinstance(v := found[name], list) else v for name in full} == full
+
+    def test_of_an_erased_answer_the_row_says_only_when_it_was_given(self) -> None:
+        least = msgspec.structs.replace(self.ANSWER, score=0, erased=True)
+        more = {"respondent": "who", "survey": "s", "attributes": {"plan": "pro"}, "case_id": "case", "personal": True}
+        talkative = msgspec.structs.replace(self.ANSWER, reasons=("test",), revision=4, erased=True, **more)
+        ((_, row),) = rows(topics.TEAM_CHANGES, TeamChanges("acme", [], [least]))
+        assert rows(topics.TEAM_CHANGES, TeamChanges("acme", [], [talkative])) == [("answers", row)]
+        found = named("answers", row)
+        assert [found[name] for name in ("erased", "event_at", "known_at", "first_offset")] == [1, AT_MS, AT_MS + 1, 5]
+        assert (found["score"], found["respondent"], found["attributes"]) == (0, "", {})
 
     def test_a_correction_keeps_its_deltas_and_its_moves(self) -> None:
         ((table, row),) = rows(topics.TEAM_CHANGES, TeamChanges("acme", [], [], [self.CORRECTION]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 
 from schemas import topics
 from stream.rows import TABLES, Row
-from stream.store import NOT_THE_ROWS
+from stream.store import NOT_THE_ROWS, Refused
 from stream.writer import BUFFERS_FULL, LOOK_EVERY_S, Source, Writer
 from tests.unit.worker.fakes import FakeStore, Journal, RejectBox, until
 
@@ -94,7 +94,7 @@ async def test_positions_go_in_last_whatever_came_first(world: World) -> None:
     world.put("positions", position(2))
     for table in reversed(list(TABLES)):
         if table != "positions":
-            world.put(table, ("x",))
+            world.put(table, (None,) * len(TABLES[table]))
     await world.written()
     assert [entry[1] for entry in world.journal if entry[0] == "insert"][-1] == "positions"
     assert list(TABLES)[-1] == "positions"
@@ -215,6 +215,81 @@ async def test_a_number_too_large_for_anything_is_a_reject_too(world: World) -> 
     world.put("panes", ("acme", 10**40, [], [], 1))
     await world.written()
     assert str(10**40).encode() in (world.outbox.rejects[0].record or b"")
+
+
+def said(response_id: str, *, erased: int = 0, version: int = 1) -> Row:
+    given = {"team": "acme", "response_id": response_id, "version": version, "erased": erased}
+    return tuple(given.get(column) for column in TABLES["answers"])
+
+
+def text(response_id: str, *, deleted: int = 0) -> Row:
+    given = {"team": "acme", "response_id": response_id, "comment": "" if deleted else SECRET, "deleted": deleted}
+    return tuple(given.get(column) for column in TABLES["people"])
+
+
+class TestErasure:
+    async def test_what_was_said_goes_before_anything_is_told_to_be_stored(self, world: World) -> None:
+        world.put("positions", position(3))
+        world.put("answers", said("a"), said("b"), said("a", erased=1, version=2))
+        world.put("people", text("a"), text("b"), text("b", deleted=1), topic=topics.PEOPLE)
+        await world.written()
+        assert world.store.tables["answers"] == [said("b"), said("a", erased=1, version=2)]
+        assert world.store.tables["people"] == [text("a"), text("b", deleted=1)]
+        assert [entry[:2] for entry in world.journal] == [
+            ("insert", "answers"),
+            ("insert", "people"),
+            ("erase", "answers"),
+            ("erase", "people"),
+            ("insert", "positions"),
+            *(("told", topic) for topic in (topics.TEAM_CHANGES, topics.PEOPLE)),
+        ]
+
+    async def test_a_flush_without_an_erasure_deletes_nothing(self, world: World) -> None:
+        world.put("answers", said("a"))
+        world.put("people", text("a"), topic=topics.PEOPLE)
+        await world.written()
+        assert not [entry for entry in world.journal if entry[0] == "erase"]
+
+    async def test_all_erasures_of_a_flush_are_one_deletion_a_table(self, world: World) -> None:
+        world.put("answers", *(said(f"{n}", erased=1) for n in range(2 * MAX_ROWS)))
+        await world.written()
+        ((_, table, keys),) = (entry for entry in world.journal if entry[0] == "erase")
+        assert (table, keys) == ("answers", [("acme", f"{n}") for n in range(2 * MAX_ROWS)])
+
+    async def test_one_that_comes_again_is_carried_out_again(self, world: World) -> None:
+        for _ in range(2):  # a crash before the commit: everything comes again, from before the erasure on
+            world.put("answers", said("a"), said("a", erased=1, version=2))
+            await world.written()
+            assert set(world.store.tables["answers"]) == {said("a", erased=1, version=2)}
+
+    async def test_an_outage_is_waited_out_in_place_and_nothing_is_committed_meanwhile(self, world: World) -> None:
+        inserted = world.store.insert
+
+        def then_away(table: str, rows: Sequence[Row]) -> None:
+            inserted(table, rows)
+            world.store.away = 8
+
+        world.store.insert = then_away  # type: ignore[method-assign]
+        world.put("answers", said("a"), said("a", erased=1, version=2))
+        await world.written()
+        assert [entry[0] for entry in world.journal] == ["insert", *["away to erase"] * 8, "erase", "told"]
+        assert world.sleeps[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+    async def test_a_refused_deletion_goes_up_and_nothing_is_told(self, world: World) -> None:
+        world.store.refuses_to_erase = True
+        world.put("answers", said("a", erased=1))
+        task = asyncio.create_task(world.writer.run())
+        await world.writer.added()
+        with pytest.raises(Refused):
+            await task
+        assert world.told == []
+
+    async def test_a_row_that_could_not_be_stored_deletes_nothing(self, world: World) -> None:
+        world.store.bad = lambda _, row: row == said("a", erased=1)
+        world.put("answers", said("a"), said("a", erased=1), said("b", erased=1))
+        await world.written()
+        assert [entry[2] for entry in world.journal if entry[0] == "erase"] == [[("acme", "b")]]
+        assert [reject.reason for reject in world.outbox.rejects] == ["row_refused"]
 
 
 class TestPace:
