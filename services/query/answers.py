@@ -1,4 +1,4 @@
-"""Answers, newest first: each as it stands now, with its text."""
+"""Answers, newest first: each as it stands now, with its text. Those that were erased are none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FROM
     ORDER BY event_at DESC, response_id DESC, team DESC, version DESC
     LIMIT 1 BY team, response_id
 )
-WHERE (empty({scores:Array(UInt8)}) OR score IN {scores:Array(UInt8)})
+WHERE NOT erased AND (empty({scores:Array(UInt8)}) OR score IN {scores:Array(UInt8)})
     AND (
         {q:String} = ''
         OR (team, response_id) IN (
@@ -57,7 +57,8 @@ _BY_ID: Final = """
 SELECT response_id, argMax(score, version) AS score, toUnixTimestamp64Milli(any(event_at)) AS event_ms
 FROM answers
 WHERE team = {team:String} AND response_id IN {ids:Array(String)}
-GROUP BY response_id"""
+GROUP BY response_id
+HAVING NOT max(erased)"""
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -141,5 +142,5 @@ async def page(
 
 
 async def of_case(store: Store, team: str, ids: list[str]) -> dict[str, Brief]:
-    """The answers of a case by id, as they stand. One that is not stored yet is not in the result."""
+    """The answers of a case by id, as they stand. One that is not stored yet, or was erased, is not in the result."""
     return {row.response_id: row for row in await store.rows("case_answers", _BY_ID, Brief, team=team, ids=ids)}

@@ -28,6 +28,7 @@ from services.query.params import (
     ask,
     decode_cursor,
     encode_cursor,
+    epoch_ms,
     invalid,
     minute_of,
     not_ahead,
@@ -141,14 +142,25 @@ async def get_compare(
     window: Window = "7d",
     policy: PolicyParam = "all",
     as_of: AsOf = None,
+    known_at: KnownAt = None,
     b_window: Annotated[Window | None, Query(description="window of b; default: that of a")] = None,
     b_as_of: Annotated[Instant, Query(description="end of b's window; default: that of a")] = None,
+    b_known_at: Annotated[
+        Instant, Query(description="what b counts was known at this time; default: that of a")
+    ] = None,
     margin: Margin = "adjusted_wald",
 ) -> CompareView:
-    """The difference a - b with its interval and p-value, from the adjusted counts; null when either is empty."""
+    """The difference a - b with its interval and p-value, from the adjusted counts; null when either is empty.
+
+    The interval is that of two samples: between two times of knowing of one window look at the counts alone.
+    """
     now_ms = own.now_ms()
-    left = ask(now_ms, None if a == "*" else a, window, policy, as_of)
-    right = ask(now_ms, None if b == "*" else b, b_window or window, policy, b_as_of or as_of, path="b_as_of")
+    not_ahead(now_ms, "b_known_at", b_known_at)
+    left = ask(now_ms, None if a == "*" else a, window, policy, as_of, known_at)
+    right = ask(
+        *(now_ms, None if b == "*" else b, b_window or window, policy, b_as_of or as_of, b_known_at or known_at),
+        path="b_as_of",
+    )
     view_a, view_b = await asyncio.gather(_scored(own, left, margin), _scored(own, right, margin))
     return CompareView(a=view_a, b=view_b, difference=difference_view(difference(_tally(view_a), _tally(view_b))))
 
@@ -162,12 +174,14 @@ async def get_series(
     from_: Annotated[Instant, Query(alias="from", description="first point; default: 30 steps before `to`")] = None,
     to: Annotated[Instant, Query(description="last point; default: now, the next whole minute")] = None,
     policy: PolicyParam = "all",
+    known_at: KnownAt = None,
     margin: Margin = "adjusted_wald",
 ) -> SeriesView:
     """One score every `step` from `from` on; the last point is the last one not after `to`. At most 2,000 points."""
     now_ms, step_minutes, minutes = own.now_ms(), parse_step(step), parse_window(window)
     not_ahead(now_ms, "from", from_)
     not_ahead(now_ms, "to", to)
+    not_ahead(now_ms, "known_at", known_at)
     until = ceil_minute(now_ms) if to is None else minute_of(to)
     first = max(0, until - 30 * step_minutes) if from_ is None else minute_of(from_)
     if first > until:
@@ -185,6 +199,7 @@ async def get_series(
         points=points,
         now_ms=now_ms,
         each=False,
+        known_ms=None if known_at is None else epoch_ms(known_at),
     )
     tallies = found[""]
     if not any(tally.total for tally in tallies):

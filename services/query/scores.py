@@ -60,16 +60,17 @@ WHERE event_at > fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')
     AND known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC')
     AND ({every:Bool} OR team IN {teams:Array(String)}) AND counted"""
 
-# Only answers that some state excludes are looked at, so that the many counted ones cost next to nothing.
+# Only answers that some state excludes are looked at, so that the many counted ones cost next to nothing. One that was
+# erased is told as that, whenever it happened; when it became known is known no more, but not before it was given.
 _EXCLUDED: Final = """
 SELECT reason, count() AS answers
 FROM
 (
-    SELECT argMax(reasons, version) AS why
+    SELECT if(max(erased), ['erased'], argMax(reasons, version)) AS why
     FROM answers
     WHERE event_at > fromUnixTimestamp64Milli({after_ms:Int64}, 'UTC')
-        AND event_at <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')
-        AND known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC')
+        AND event_at <= fromUnixTimestamp64Milli(least({until_ms:Int64}, {known_ms:Int64}), 'UTC')
+        AND (known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC') OR erased)
         AND ({every:Bool} OR team IN {teams:Array(String)})
         AND (team, response_id) IN
         (

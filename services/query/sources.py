@@ -54,7 +54,8 @@ PANES: Final = """
     WHERE minute > fromUnixTimestamp({panes_after_s:Int64}) AND minute <= fromUnixTimestamp({until_s:Int64})
         AND ({every:Bool} OR team IN {teams:Array(String)})"""
 
-# The state of each answer as it was known, of the answers whose event time lies in (after, until].
+# The state of each answer as it was known, of the answers whose event time lies in (after, until]. One that was erased
+# since is left out, also of what was known before: what is left of it does not say what it was.
 _STATES: Final = """
         SELECT
             team,
@@ -66,10 +67,10 @@ _STATES: Final = """
         FROM answers
         WHERE event_at > fromUnixTimestamp64Milli({after_ms:Int64}, 'UTC')
             AND event_at <= fromUnixTimestamp64Milli({answers_until_ms:Int64}, 'UTC')
-            AND known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC')
+            AND (known_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC') OR erased)
             AND ({every:Bool} OR team IN {teams:Array(String)})
         GROUP BY team, response_id
-        HAVING state.3"""
+        HAVING state.3 AND NOT max(erased)"""
 
 # The minute that holds an instant is named by its end: the first whole minute at or after it.
 _MINUTE: Final = "intDiv(toUnixTimestamp64Milli(event) - 1 + 60000, 60000)"

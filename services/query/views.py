@@ -73,7 +73,8 @@ class ScoreView(Numbers, WindowHead):
     """The score of one window."""
 
     excluded: dict[str, int] = Field(
-        description="answers in the window that are not counted, by reason; one with two reasons stands under both"
+        description="answers in the window that are not counted, by reason; one with two reasons stands under both. "
+        "`erased`: erased since, also where `known_at` is before that"
     )
     version: int = Field(description="greatest version of what was read; 0 when there is nothing")
 
@@ -244,7 +245,7 @@ class CaseEventView(View):
 
 
 class CaseAnswerView(View):
-    """One answer of a case as it stands; score and time are null while it is not stored yet."""
+    """One answer of a case as it stands; score and time are null while it is not stored yet, and once it is erased."""
 
     response_id: str
     score: int | None

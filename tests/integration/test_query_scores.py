@@ -26,6 +26,7 @@ from tests.unit.query.samples import (
     at_minute,
     clock,
     iso,
+    left_out,
     recount,
     served,
     settings,
@@ -64,8 +65,7 @@ def day(number: float) -> int:
     return int(NOON_MS - (9 - number) * DAY_MS)
 
 
-@pytest.fixture(scope="module")
-def scenario(tables: Tables) -> None:
+def scenario_states() -> list[State]:
     """Contract, rolling scenario: A 10 @d1; B 3 @d2; C 8 @d3; A 6 @d5; D 9 @d6, received d9; B edits 3→9, d7.5."""
     first = [
         State("rolling", uid(1), 1, day(1), day(1), 1, 10, "a"),
@@ -75,7 +75,12 @@ def scenario(tables: Tables) -> None:
         State("rolling", uid(5), 6, day(6), day(9), 6, 9, "d"),
     ]
     edit = first[1].edited(5, day(7.5), score=9, revision=1)
-    tables.states([*first, edit])
+    return [*first, edit]
+
+
+@pytest.fixture(scope="module")
+def scenario(tables: Tables) -> None:
+    tables.states(scenario_states())
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,10 @@ async def test_the_vectors_hold_from_the_table_to_the_answer(
 
 
 def drawn(rng: random.Random, teams: list[str], count: int) -> list[State]:
-    """Random answers of a few weeks: edits, exclusions, late ones, ties, unknown respondents, whole minutes."""
+    """Random answers of a few weeks: edits, exclusions, late ones, ties, unknown respondents, whole minutes, erasures.
+
+    Of every other erased answer the sink has not yet deleted what was said.
+    """
     states: list[State] = []
     for number in range(count):
         event_ms = NOON_MS - rng.randrange(0, 25 * 1_440) * MINUTE_MS - rng.choice([0, 0, 1, 59_999, 30_000])
@@ -184,7 +192,10 @@ def drawn(rng: random.Random, teams: list[str], count: int) -> list[State]:
                 reasons=rng.choice([(), state.reasons, ("duplicate_person",)]),
             )
             states.append(state)
-    return states
+        if rng.random() < 0.1:
+            states.append(state.erasure(len(states) + 1, rng.randrange(state.known_ms, NOON_MS + 1)))
+    gone = {state.response_id for state in states if state.erased and state.version % 2}
+    return [state for state in states if state.erased or state.response_id not in gone]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -206,6 +217,7 @@ async def test_both_sources_agree_with_a_recount_over_random_answers(engines: En
             found = await scores.score(store, asked, NOON_MS)
             expected = recount(states, as_of, asked.minutes, policy, asked.team, known_ms)
             assert found.tally == expected, asked
+            assert found.excluded == left_out(states, as_of, asked.minutes, asked.team, known_ms), asked
             holds_until_told(states, asked, found)
     finally:
         await store.close()

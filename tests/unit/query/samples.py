@@ -64,18 +64,27 @@ class State:
     revision: int = 0
     history: bool = False
     case_id: str = ""
+    erased: bool = False
 
     def edited(self, version: int, known_ms: int, **changes: Any) -> State:
         """The state after a further record."""
         return replace(self, version=version, known_ms=known_ms, **changes)
 
+    def erasure(self, version: int, known_ms: int) -> State:
+        """The row that is left of the answer once it was erased."""
+        return State(
+            *(self.team, self.response_id, version, self.event_ms, known_ms, self.first_offset), score=0, erased=True
+        )
+
 
 def standing(states: Iterable[State], known_ms: int | None = None) -> list[State]:
-    """The newest state of each answer that was known by then."""
+    """The newest state of each answer that was known by then, without the answers that were erased since."""
     newest: dict[tuple[str, str], State] = {}
-    for state in states:
+    every = list(states)
+    gone = {(state.team, state.response_id) for state in every if state.erased}
+    for state in every:
         key = (state.team, state.response_id)
-        known = known_ms is None or state.known_ms <= known_ms
+        known = (known_ms is None or state.known_ms <= known_ms) and key not in gone
         if known and (key not in newest or newest[key].version < state.version):
             newest[key] = state
     return list(newest.values())
@@ -103,6 +112,24 @@ def recount(
     inside = [s for s in counted if minutes is None or ceil_minute(s.event_ms) > as_of - minutes]
     histogram = [sum(1 for state in inside if state.score == score) for score in range(11)]
     return Tally.of_histogram(histogram)
+
+
+def left_out(
+    states: Iterable[State], as_of: int, minutes: int | None, team: str | None = None, known_ms: int | None = None
+) -> dict[str, int]:
+    """What of a window is not counted, by reason, the slow way."""
+    every = [state for state in states if team is None or state.team == team]
+    gone = {(state.team, state.response_id): state for state in every if state.erased}
+    apart = [(state.event_ms, state.reasons) for state in standing(every, known_ms)]
+    apart += [(one.event_ms, ("erased",)) for one in gone.values() if known_ms is None or one.event_ms <= known_ms]
+    return dict(
+        Counter(
+            reason
+            for event_ms, reasons in apart
+            if ceil_minute(event_ms) <= as_of and (minutes is None or ceil_minute(event_ms) > as_of - minutes)
+            for reason in reasons
+        )
+    )
 
 
 def panes(states: Iterable[State]) -> list[dict[str, Any]]:
@@ -148,6 +175,7 @@ def answer_rows(states: Iterable[State]) -> list[dict[str, Any]]:
             "reasons": list(state.reasons),
             "history": state.history,
             "case_id": state.case_id,
+            "erased": int(state.erased),
         }
         for state in states
     ]
