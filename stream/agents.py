@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -32,7 +33,8 @@ class Scoring:
 
         self.outbox = KafkaOutbox(settings.kafka)
         source = KafkaLog(settings.kafka, app.conf.id, settings.max_poll_records)
-        self.partitions = Partitions(settings.state_dir, settings.generation, self.outbox, source, told)
+        checkpoint_dir = Path(settings.checkpoint_dir) if settings.checkpoint_dir else None
+        self.partitions = Partitions(settings.state_dir, settings.generation, self.outbox, source, told, checkpoint_dir)
         self.joined = False
         self._app = app
         self._gate = gate
@@ -41,6 +43,9 @@ class Scoring:
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
         app.task(self._tick)
+        if checkpoint_dir is not None:
+            self._checkpoint_every_s = settings.checkpoint_every.total_seconds()
+            app.task(self._checkpoint)
 
     async def score(self, batches: Any) -> None:
         """The agent. Nothing escapes its body: see `fatal_on_error`."""
@@ -74,6 +79,12 @@ class Scoring:
             while not self._app.should_stop:
                 await self._app.sleep(TICK_CHECK_S)
                 await self.partitions.tick(int(time.time() * 1000), self._highwater)
+
+    async def _checkpoint(self) -> None:
+        with fatal_on_error():
+            while not self._app.should_stop:
+                await self._app.sleep(self._checkpoint_every_s)
+                await self.partitions.checkpoint()
 
     def _highwater(self, partition: int) -> int | None:
         """Where the partition ends as far as is known; None when it is not ours (any more)."""

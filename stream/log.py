@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -12,6 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, KafkaError
 
 from schemas import topics
+from stream.domain import values
+from stream.domain.fold import record_crc
+from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.outbox import backoff
 
@@ -34,6 +38,34 @@ class Log(Protocol):
     def read(self, partition: int, start: int, stop: int) -> AsyncGenerator[list[LogRecord], None]:
         """What the log still holds of the offsets start <= offset < stop, in batches; `stop` is at most its end."""
         ...
+
+
+def outdated(meta: Meta, generation: int, first: int) -> str | None:
+    """Why a state that stands at `meta` has to be folded anew; None when it has not. `first`: see `Log.bounds`."""
+    if meta.fold_version != values.FOLD_VERSION:
+        return f"made by fold version {meta.fold_version}, this is {values.FOLD_VERSION}"
+    if meta.generation != generation:
+        return f"of generation {meta.generation}, this is {generation}"
+    return "the log no longer holds what follows it" if first > meta.position else None
+
+
+async def foreign(source: Log, partition: int, meta: Meta, bounds: tuple[int, int]) -> str | None:
+    """Why a state that stands at `meta` was not folded from this log; None when it was, or nobody can tell any more.
+
+    `bounds`: of the partition, as `Log.bounds` gives them.
+    """
+    first, end = bounds
+    if end < meta.position:
+        return f"the log ends at {end}"
+    if first >= meta.position:
+        return None
+    before = None
+    async with aclosing(source.read(partition, meta.position - 1, meta.position)) as batches:
+        async for records in batches:
+            before = records[0]
+    if before is None or (before.timestamp, record_crc(before)) != (meta.before_ms, meta.before_crc):
+        return "the record before it is another one"
+    return None
 
 
 class KafkaLog:

@@ -2,7 +2,8 @@
 
 P = the state's position, C = the group's committed offset: every output below C is acknowledged
 P >= C   drain the outbox; records below P are skipped by the fold
-P <  C   a stale or new disk: drop the outbox, fold [P, C) without output, remember quiet_until = C
+P <  C   a stale or new disk: go on from the newest checkpoint of this log, if one is further: its position is P then;
+         still P < C: drop the outbox, fold [P, C) without output, remember quiet_until = C
 record P-1 is not the one the state remembers: stop, `state_not_of_this_log`; C is beyond the log's end: `log_mismatch`
 """
 
@@ -10,32 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
 from msgspec import structs
 from rocksdict import Cache
 
-from schemas.rejects import Reject
 from stream import metrics
-from stream.domain import keys, values
-from stream.domain.fold import fold, record_crc
+from stream.checkpoints import Checkpoints, furthest
+from stream.domain import keys
+from stream.domain.fold import fold
 from stream.domain.minutes import ceil_minute
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
-from stream.domain.work import Effects
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
-from stream.log import Log
+from stream.log import Log, foreign, outdated
 from stream.outbox import Outbox, WorkerOutbox
-from stream.state import Message, State, block_cache
+from stream.state import Message, State, block_cache, folder_of
 from stream.wire import encode
 
 log = structlog.get_logger()
 TICK_EVERY_S: Final = 1.0
+T = TypeVar("T")
 
 # told(partition, position): everything below position has been emitted and may be committed.
 Told = Callable[[int, int], None]
@@ -44,13 +45,24 @@ Told = Callable[[int, int], None]
 class Partition:
     """One open partition. Batches are applied one after another; the outbox of the last one may still be on its way."""
 
-    def __init__(self, number: int, generation: int, state: State, outbox: Outbox, told: Told) -> None:
+    def __init__(
+        self,
+        number: int,
+        generation: int,
+        state: State,
+        outbox: Outbox,
+        told: Told,
+        copies: Checkpoints | None = None,
+    ) -> None:
         self.number = number
         self.revoked = asyncio.Event()
         self._generation = generation
         self._state = state
         self._outbox = outbox
         self._told = told
+        self._copies = copies
+        self._copied = 0
+        self._working: asyncio.Future[Any] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._ticked_at = 0.0
         self._position = 0
@@ -62,12 +74,43 @@ class Partition:
         if committed > end:
             raise LogMismatch(f"the group has committed {committed} in partition {self.number}, its log ends at {end}")
         meta = await self._sound(source, first, end)
+        if meta.position < committed and self._copies is not None:
+            meta = await self._restored(source, self._copies, meta, (first, end))
         if meta.position < committed:
             await self._rebuild(source, meta, committed)
         for position, messages in list(self._state.outbox()):
             await self._send(position, messages)
         self._position = self._state.meta.position
         self._told(self.number, self._position)
+
+    async def _restored(self, source: Log, copies: Checkpoints, meta: Meta, bounds: tuple[int, int]) -> Meta:
+        """Become the checkpoint that is furthest, if one is worth it; the meta of what we are then."""
+        try:
+            readable = await self._threaded(lambda: copies.readable(self.number))
+            one = await furthest(source, self.number, self._generation, readable, meta, bounds)
+            if one is None:
+                return meta
+            path = await self._threaded(lambda: copies.fetch(self.number, one, self.revoked.is_set))
+        except OSError as error:  # the log has everything too
+            log.warning("checkpoint_not_restored", partition=self.number, error=str(error))
+            return meta
+        self._still_ours()
+        self._state.become(path)
+        metrics.RESTORED.inc()
+        log.info("checkpoint_restored", partition=self.number, position=one.position, instead_of=meta.position)
+        return self._state.meta
+
+    async def checkpoint(self) -> None:
+        """Copy the state to the checkpoints; nothing when nothing came since the last one. Raises OSError, Revoked."""
+        copies, position = self._copies, self._position
+        if copies is not None and position != self._copied:
+            await self._threaded(lambda: copies.make(self.number, self._state.snapshot, self.revoked.is_set))
+            self._copied = position
+
+    async def _threaded(self, work: Callable[[], T]) -> T:
+        """Long work on files, beside the loop. `close` waits until it has ended, which is soon once we are revoked."""
+        self._working = asyncio.get_running_loop().run_in_executor(None, work)
+        return await asyncio.shield(self._working)
 
     async def _rebuild(self, source: Log, meta: Meta, committed: int) -> None:
         """Fold what others have emitted already, without saying it again."""
@@ -88,19 +131,14 @@ class Partition:
         meta = self._state.meta
         if meta.position == 0:
             return meta
-        if meta.fold_version != values.FOLD_VERSION or meta.generation != self._generation or first > meta.position:
-            log.warning("state_outdated", partition=self.number, position=meta.position, fold_version=meta.fold_version)
+        old = outdated(meta, self._generation, first)
+        if old is not None:
+            log.warning("state_outdated", partition=self.number, position=meta.position, why=old)
             self._state.clear()
             return Meta()
-        if end < meta.position:
-            raise StateNotOfThisLog(self.number, meta.position, f"the log ends at {end}")
-        if first < meta.position:
-            before = None
-            async with aclosing(source.read(self.number, meta.position - 1, meta.position)) as batches:
-                async for records in batches:
-                    before = records[0]
-            if before is None or (before.timestamp, record_crc(before)) != (meta.before_ms, meta.before_crc):
-                raise StateNotOfThisLog(self.number, meta.position, "the record before it is another one")
+        why = await foreign(source, self.number, meta, (first, end))
+        if why is not None:
+            raise StateNotOfThisLog(self.number, meta.position, why)
         return meta
 
     async def apply(self, records: Sequence[LogRecord], source: Log) -> None:
@@ -120,7 +158,7 @@ class Partition:
         messages = encode(effects.outputs)
         self._state.commit(effects, messages)
         self._position = effects.meta.position
-        _measure(self.number, effects, len(records), time.perf_counter() - started)
+        metrics.folded(self.number, effects, len(records), time.perf_counter() - started)
         self._draining = asyncio.create_task(self._send(effects.meta.position, messages))
 
     async def _fill(self, first_offset: int, source: Log) -> None:
@@ -174,6 +212,8 @@ class Partition:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        if self._working is not None:
+            await asyncio.gather(self._working, return_exceptions=True)
         self._state.close()
 
     def _still_ours(self) -> None:
@@ -184,12 +224,21 @@ class Partition:
 class Partitions:
     """All partitions of one worker. `ensure` is idempotent: a batch may arrive before the signal of its assignment."""
 
-    def __init__(self, root: Path, generation: int, outbox: WorkerOutbox, source: Log, told: Told) -> None:
+    def __init__(
+        self,
+        root: Path,
+        generation: int,
+        outbox: WorkerOutbox,
+        source: Log,
+        told: Told,
+        checkpoint_dir: Path | None = None,
+    ) -> None:
         self._root = root
         self._generation = generation
         self._outbox = outbox
         self._source = source
         self._told = told
+        self._copies = None if checkpoint_dir is None else Checkpoints(checkpoint_dir, root)
         self._cache: Cache = block_cache()
         self._opening: dict[int, asyncio.Task[Partition]] = {}
 
@@ -236,12 +285,7 @@ class Partitions:
 
     async def tick(self, now_ms: int, highwater: Callable[[int], int | None]) -> None:
         """Append a tick to each partition where something is due by our clock and everything before it is folded."""
-        for number, task in list(self._opening.items()):
-            if not task.done() or task.cancelled() or task.exception() is not None:
-                continue
-            partition = task.result()
-            if partition.revoked.is_set():
-                continue  # closed while the tick of another one was on its way
+        for number, partition in self._opened():
             end = highwater(number)
             if end is None or partition.position < end or not partition.tick_is_due(now_ms):
                 continue
@@ -251,10 +295,29 @@ class Partitions:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("tick_refused", partition=number, error=type(error).__name__)
 
+    async def checkpoint(self) -> None:
+        """Copy out the state of each open partition in turn; what cannot be copied now is tried next time."""
+        for number, partition in self._opened():
+            try:
+                await partition.checkpoint()
+            except Revoked:
+                continue
+            except OSError as error:
+                metrics.CHECKPOINTS.labels("failed").inc()
+                log.warning("checkpoint_failed", partition=number, error=str(error))
+
+    def _opened(self) -> Iterator[tuple[int, Partition]]:
+        """The open partitions, each asked for at its turn: one may be closed while work on another goes on."""
+        for number, task in list(self._opening.items()):
+            if not task.done() or task.cancelled() or task.exception() is not None:
+                continue
+            if not task.result().revoked.is_set():
+                yield number, task.result()
+
     async def _open(self, number: int) -> Partition:
         with fatal_on_error():
-            state = State(self._root / f"partition-{number:02d}", self._cache)
-            partition = Partition(number, self._generation, state, self._outbox, self._told)
+            state = State(folder_of(self._root, number), self._cache)
+            partition = Partition(number, self._generation, state, self._outbox, self._told, self._copies)
             try:
                 await partition.catch_up(self._source)
             except BaseException:
@@ -262,14 +325,3 @@ class Partitions:
                 raise
             metrics.OPEN_PARTITIONS.set(len(self._opening))
             return partition
-
-
-def _measure(partition: int, effects: Effects, records: int, seconds: float) -> None:
-    metrics.RECORDS.inc(records)
-    metrics.BATCH_RECORDS.observe(records)
-    metrics.BATCH_SECONDS.observe(seconds)
-    metrics.POSITION.labels(partition).set(effects.meta.position)
-    metrics.STREAM_TIME.labels(partition).set(effects.meta.known_ms / 1000)
-    for out in effects.outputs:
-        if isinstance(out.message, Reject):
-            metrics.REJECTED.labels(out.message.reason).inc()

@@ -30,6 +30,12 @@ class WorkerSettings(StreamSettings):
     )
     worker_metrics_port: int = Field(8610, ge=0, le=65535, description="port of the worker's health and metrics")
     state_dir: Path = Field(description="folder of the worker's RocksDB, one database a partition; required")
+    checkpoint_dir: str = Field(
+        "", description="folder that copies of the state go to, shared by all workers if it can be; empty: no copies"
+    )
+    checkpoint_every: timedelta = Field(
+        timedelta(minutes=10), description="time between two copies of a partition's state"
+    )
     max_poll_records: int = Field(4_000, ge=1, description="most records of one fetch; bounds a batch")
 
 

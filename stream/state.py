@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
 
 from stream.domain import keys, values
 from stream.domain.values import Meta
@@ -36,6 +47,33 @@ _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
 def block_cache(mib: int = 96) -> Cache:
     """One cache for all partitions of a process: it, not the number of teams, bounds the memory."""
     return Cache(mib * _MIB)
+
+
+def folder_of(root: Path, partition: int) -> Path:
+    """Where the state of a partition is, below the state folder of a worker."""
+    return root / f"partition-{partition:02d}"
+
+
+def peek(path: Path) -> Meta:
+    """Where a state stands that nobody has open; it is not changed, a fresh `Meta` for an empty one.
+
+    Raises:  OSError when there is no readable state; ValueError for one of an unknown version.
+    """
+    with _as_os_error():
+        db = Rdict(str(path), _options(block_cache(1)), access_type=AccessType.read_only(False))
+        try:
+            raw = db.get(keys.META)
+        finally:
+            db.close()
+    return Meta() if raw is None else values.META.unpack(raw)
+
+
+def discard(path: Path) -> None:
+    """Remove a state's folder. What is left when it is cut short has another name, and is no state."""
+    gone = path.with_name(f".{path.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
 
 
 class State:
@@ -109,9 +147,33 @@ class State:
     def clear(self) -> None:
         """Begin anew with no key: the log is the truth, and the state can be folded from it again."""
         self._db.close()
-        shutil.rmtree(self._path)
+        discard(self._path)
         self._path.mkdir()
         self._db = Rdict(str(self._path), _options(self._cache))
+
+    def snapshot(self, path: Path) -> None:
+        """Copy the state as it is now to a new folder on the same filesystem: hard links. Other threads may go on.
+
+        Raises:  OSError.
+        """
+        with _as_os_error():
+            Checkpoint(self._db).create_checkpoint(str(path))  # not kept: it would keep the database open
+
+    def become(self, path: Path) -> None:
+        """Be the state in another folder of the same filesystem, which is moved here. What was here is gone."""
+        self._db.close()
+        discard(self._path)
+        path.rename(self._path)
+        self._db = Rdict(str(self._path), _options(self._cache))
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """RocksDB's errors come as bare exceptions."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(str(error)) from error
 
 
 def _outbox_key(position: int) -> bytes:

@@ -4,7 +4,7 @@ DIR/pulse.pid      locked by the supervisor while it runs
 DIR/client.json    addresses, keys and pids, for client commands (mode 0600)
 DIR/ports          the port base used last
 DIR/logs/NAME.log  output of each process; the one before it in NAME.log.1
-DIR/kafka, DIR/clickhouse, DIR/state/worker-N, DIR/alerts
+DIR/kafka, DIR/clickhouse, DIR/state/worker-N, DIR/checkpoints, DIR/alerts
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ def make_plan(
                 "PULSE_WORKER_ID": f"worker-{i}",
                 "PULSE_WORKER_METRICS_PORT": str(ports[f"worker-{i}"]),
                 "PULSE_STATE_DIR": str(data / "state" / f"worker-{i}"),
+                "PULSE_CHECKPOINT_DIR": str(data / "checkpoints"),
             }
             for i in range(workers)
         },

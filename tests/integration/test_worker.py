@@ -15,6 +15,7 @@ import pytest
 from deploy.topics import migrate_topics
 from schemas import topics
 from schemas.feedback import Answer
+from stream.checkpoints import Checkpoints
 from stream.errors import EXIT_FATAL
 from tests.engines import Engines
 from tests.integration.stream_place import SESSION_S, Place, answers, record, running, until
@@ -82,6 +83,38 @@ async def test_a_new_disk_is_rebuilt_without_saying_anything_again(place: Place)
     assert said.check() > 1_500
     assert said.repeated == 0
     assert await worker.metric("pulse_worker_rebuilt_records_total") == sum(await place.ends(topics.FEEDBACK)) - 1
+
+
+async def test_a_wiped_disk_comes_back_from_a_checkpoint_and_only_the_tail_is_folded(place: Place) -> None:
+    variables = {"PULSE_CHECKPOINT_DIR": str(place.below / "checkpoints"), "PULSE_CHECKPOINT_EVERY": "PT0.5S"}
+    worker = place.worker(**variables)
+    await place.send(answers(4_000))
+    await place.folded()
+    ends = await place.ends(topics.FEEDBACK)
+    busy = [number for number, end in enumerate(ends) if end]
+
+    async def copied() -> bool:
+        made = {number: Checkpoints(place.below / "checkpoints", place.state()).of(number) for number in busy}
+        return all(any(one.position >= ends[number] for one in made[number]) for number in busy)
+
+    await until(copied)
+    worker.kill()
+    shutil.rmtree(place.state())
+    worker = place.worker(**variables | {"PULSE_CHECKPOINT_EVERY": "PT1H"})
+    await place.send(answers(1_000, seed=2))
+    await place.folded()
+    worker.kill()
+    shutil.rmtree(place.state())
+    worker.start()
+    await worker.ready()
+    tail = await place.ends(topics.FEEDBACK)
+    assert worker.text.count("checkpoint_restored") == 2 * len(busy)
+    rebuilt = await worker.metric("pulse_worker_rebuilt_records_total")
+    assert 1_000 <= rebuilt <= sum(tail) - sum(ends)
+    assert await worker.metric("pulse_worker_restored_total") == len(busy)
+    await place.send(answers(500, seed=3))
+    await place.folded()
+    assert (await place.counted()).check() > 4_000
 
 
 async def test_a_worker_that_joins_and_one_that_leaves_lose_and_double_nothing(place: Place) -> None:
