@@ -2,6 +2,7 @@
 
 StreamError
 ├── StateNotOfThisLog   the local state was folded from another log; ends the process
+├── StateInUse          a worker has the state open that was to be replaced; nothing was done
 ├── LogMismatch         the log has another shape than this program was built for; ends the process
 └── Revoked             the partition was taken away while work on it went on; the work is left as it is
 """
@@ -12,6 +13,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -36,6 +38,15 @@ class StateNotOfThisLog(StreamError):
         )
         self.partition = partition
         self.position = position
+
+
+class StateInUse(StreamError):
+    code = "state_in_use"
+
+    def __init__(self, partition: int, path: Path) -> None:
+        super().__init__(f"a worker has the state of partition {partition} open ({path}); stop it first")
+        self.partition = partition
+        self.path = path
 
 
 class LogMismatch(StreamError):

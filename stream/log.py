@@ -69,9 +69,10 @@ async def foreign(source: Log, partition: int, meta: Meta, bounds: tuple[int, in
 
 
 class KafkaLog:
-    """`feedback.v1` on a broker. An outage is waited out: every call keeps trying."""
+    """`feedback.v1`, or another topic, on a broker. An outage is waited out: every call keeps trying."""
 
-    def __init__(self, kafka: str, group: str, batch: int) -> None:
+    def __init__(self, kafka: str, group: str, batch: int, topic: str = topics.FEEDBACK) -> None:
+        self._topic = topic
         self._kafka = kafka
         self._group = group
         self._batch = batch
@@ -79,7 +80,7 @@ class KafkaLog:
     async def committed(self, partition: int) -> int:
         """See `Log`."""
 
-        tp = TopicPartition(topics.FEEDBACK, partition)
+        tp = TopicPartition(self._topic, partition)
 
         async def ask() -> int:
             admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
@@ -102,7 +103,7 @@ class KafkaLog:
         async def ask() -> tuple[int, int]:
             consumer = await self._consumer()
             try:
-                tp = TopicPartition(topics.FEEDBACK, partition)
+                tp = TopicPartition(self._topic, partition)
                 first = await consumer.beginning_offsets([tp])
                 end = await consumer.end_offsets([tp])
             finally:
@@ -113,7 +114,7 @@ class KafkaLog:
 
     async def read(self, partition: int, start: int, stop: int) -> AsyncGenerator[list[LogRecord], None]:
         """See `Log`. A consumer a call; after an outage a new one goes on where the last one was."""
-        tp = TopicPartition(topics.FEEDBACK, partition)
+        tp = TopicPartition(self._topic, partition)
         at = start
         for wait_s in backoff():
             consumer = None

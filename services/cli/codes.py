@@ -25,7 +25,7 @@ class Exit(IntEnum):
 
 _ABOUT = {
     Exit.OK: "done",
-    Exit.FAILED: "ran, and the result is bad: doctor found something, the demo's recount differs, nothing was accepted",
+    Exit.FAILED: "ran, and the result is bad: doctor found something, a recount or replay differs, nothing accepted",
     Exit.USAGE: "wrong option, setting, key or file; nothing was done",
     Exit.UNREACHABLE: "no instance in the data folder, or nothing answers at the address",
     Exit.NOT_READY: "the instance is there but could not do it in time; run the command again",

@@ -205,6 +205,27 @@ def doctor(
     run_doctor(data, port_base, as_json=as_json)
 
 
+@app.command()
+def replay(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Fold the log anew and compare with state and outputs; 1 if they differ.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Replace a lost or broken state; its worker must not run.")
+    ] = False,
+    partition: Annotated[
+        list[int] | None,
+        typer.Option(help="Only this partition; may be given several times.", min=0, max=15, show_default=False),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Fold the log from its start: to check a worker's state against it, or to make one anew."""
+    from services.cli.replay.command import run_replay
+
+    run_replay(verify=verify, rebuild=rebuild, partitions=partition or [], data=data, as_json=as_json)
+
+
 config = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Settings of the services.")
 app.add_typer(config, name="config")
 
