@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas import topics
 from schemas.changes import Position, TeamChanges
+from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey
 from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Tick
 from schemas.followups import FollowupEvent
 from schemas.people import Person
@@ -63,6 +64,13 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("ingest", "send", topics.FEEDBACK, "An answer, once every in-sync replica holds it.", ("Answer",)),
     Flow("ingest", "send", topics.PEOPLE, "The personal text of an answer, before the answer itself."),
     Flow("ingest", "send", topics.FEEDBACK, "A record that changes nothing: does the log take records?", ("Tick",)),
+    Flow(
+        "ingest",
+        "send",
+        topics.FEEDBACK,
+        "An operator's command. EraseRespondent goes to every partition.",
+        ("Exclude", "Include", "Erase", "EraseRespondent"),
+    ),
     Flow("worker", "receive", topics.FEEDBACK, "Folds the log into scores and follow-ups. Group pulse-worker."),
     Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
     Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
@@ -89,7 +97,10 @@ FLOWS: Final[tuple[Flow, ...]] = (
 )
 
 # What crosses the ingest door.
-BODIES: Final[tuple[Any, ...]] = (ResponseIn, Accepted, BatchResult, ProblemBody)
+BODIES: Final[tuple[Any, ...]] = (
+    *(ResponseIn, Accepted, BatchResult, ProblemBody),
+    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted),
+)
 
 # Keys that show where murmur2 puts them: for a producer in another language.
 VECTOR_KEYS: Final = ("emea", "apac", "a", "team-1", "team-499", "kundeservice", "support.tier-2")

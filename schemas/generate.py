@@ -48,7 +48,7 @@ def _bodies_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "responses",
-        "description": "The bodies of POST /v1/responses and of its batch: what is sent, and what is answered.",
+        "description": "The bodies of the ingest door: what is sent, answers and commands, and what is answered.",
         "anyOf": [{"$ref": f"#/$defs/{body.__name__}"} for body in BODIES],
         "$defs": _plain(dict(sorted(definitions.items()))),
     }

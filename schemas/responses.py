@@ -25,6 +25,7 @@ def whole(pattern: str) -> str:
 
 Short = Annotated[str, msgspec.Meta(max_length=200)]
 Time = Annotated[str, msgspec.Meta(max_length=40, extra_json_schema={"format": "date-time"})]
+Team = Annotated[str, msgspec.Meta(pattern=whole(TEAM_PATTERN))]
 ResponseId = Annotated[str, msgspec.Meta(pattern=whole(UUID_PATTERN), extra_json_schema={"format": "uuid"})]
 FieldName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Whole = Annotated[int, msgspec.Meta(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
@@ -45,7 +46,7 @@ class RespondentIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
 class ResponseIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """One answer as a client posts it. `score` is a whole number 0..10, never a string or a fraction."""
 
-    team: Annotated[str, msgspec.Meta(pattern=whole(TEAM_PATTERN))]
+    team: Team
     score: Score
     response_id: ResponseId | None = None
     survey: Short | None = None

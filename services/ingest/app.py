@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from services.common import http
 from services.common.keys import Keyring
 from services.common.settings import IngestSettings
-from services.ingest import openapi, pages
+from services.ingest import commands, openapi, pages
 from services.ingest.access import Access
 from services.ingest.door import Door
 from services.ingest.port import Publisher
@@ -34,19 +34,22 @@ def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
     """The whole service as one ASGI app; it needs no lifespan. Someone else keeps the publisher going."""
     pages_app = FastAPI(
         title="Pulse ingest",
-        summary="Takes survey answers.",
+        summary="Takes survey answers, and commands about them.",
         description="Every error is a problem body (RFC 9457) with a stable `code`.",
         version="1",
         redoc_url=None,
     )
     http.install(pages_app, publisher.unready)
     pages_app.include_router(pages.router(settings.demo_widget_key.get_secret_value()))
+    keyring = Keyring(settings.key_hashes)
+    secret = settings.respondent_secret.get_secret_value().encode()
+    pages_app.include_router(commands.router(publisher, keyring, commands.Secrets(secret, settings.default_region)))
     pages_app.openapi = lambda: openapi.document(pages_app)  # type: ignore[method-assign]
     return Door(
         pages_app,
         publisher,
-        Reader(settings.respondent_secret.get_secret_value().encode(), settings.default_region),
-        Access(Keyring(settings.key_hashes), settings.widget_origins, settings.widget_rate),
+        Reader(secret, settings.default_region),
+        Access(keyring, settings.widget_origins, settings.widget_rate),
         settings.ingest_max_in_flight,
     )
 

@@ -7,9 +7,13 @@ from typing import Final, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 Outcome = Literal["accepted", "rejected", "retry"]
+Command = Literal["exclude", "include", "erase", "erase_respondent"]
 
 ANSWERS: Final = Counter(
     "pulse_ingest_answers_total", "Answers by outcome: accepted, rejected (bad fields) or retry (not held)", ["outcome"]
+)
+COMMANDS: Final = Counter(
+    "pulse_ingest_commands_total", "Commands by outcome: accepted or retry (not held by all)", ["command", "outcome"]
 )
 PROBLEMS: Final = Counter("pulse_ingest_problems_total", "Requests refused, by problem code", ["code"])
 PUBLISH_SECONDS: Final = Histogram(

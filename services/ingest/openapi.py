@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, and the two hot operations, whose schemas come from `schemas.responses`."""
+"""The OpenAPI document: FastAPI's own, the two hot operations with schemas from `schemas.responses`, the commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from schemas.responses import Accepted, BatchResult, ProblemBody, ResponseIn
 from services.common.http import PROBLEM_JSON
+from services.ingest import openapi_commands
 from services.ingest.body import BATCH_LIMIT, SINGLE_LIMIT
 from services.ingest.door import BATCH_ITEMS, BATCH_PATH, MAX_KEY_LENGTH, SINGLE_PATH
 
@@ -27,7 +28,8 @@ _PROBLEMS: Final = {
     415: "Another content type, character set or encoding",
     422: "Bad fields; `errors` has the path of each",
     429: "Too many answers at once: wait `Retry-After` seconds",
-    503: "The log cannot take it, or did not say whether it holds it: send again with the `response_id` named here",
+    503: "The log cannot take it, or did not say whether it holds it: send again with the `response_id` named here, "
+    "if one is",
 }
 _SAFE: Final = (
     "Sending an answer again is safe only with the same `response_id` or the same `Idempotency-Key`; "
@@ -114,10 +116,12 @@ def document(app: FastAPI) -> dict[str, Any]:
         made = FastAPI.openapi(app)
         made["paths"][SINGLE_PATH] = {"post": _SINGLE}
         made["paths"][BATCH_PATH] = {"post": _BATCH}
+        made["paths"].update(openapi_commands.operations(_problems()))
         components = made.setdefault("components", {})
-        components.setdefault("schemas", {}).update(_SCHEMAS)
+        components.setdefault("schemas", {}).update({**_SCHEMAS, **openapi_commands.SCHEMAS})
         components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "a write, import or admin key"},
+            "admin": {"type": "http", "scheme": "bearer", "description": "an admin key"},
             "widget": {
                 "type": "apiKey",
                 "in": "query",

@@ -11,21 +11,22 @@ from schemas.responses import Receipt
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """One checked answer on its way: a record for `feedback.v1`, and one for `people.v1` if there is text to keep.
+    """One checked record on its way to `feedback.v1`, and one for `people.v1` if there is text to keep.
 
-    Both go to `partition`, the one of the team's key. `person_key` and `person` are both None or both set.
+    Both go to `partition`, the one of the team's key. `person_key` and `person` are both None or both set. What goes
+    to every partition has no `team`, and no `response_id` either: it is empty.
     """
 
     response_id: str
-    team: bytes
+    team: bytes | None
     partition: int
-    answer: bytes
+    record: bytes
     person_key: bytes | None = None
     person: bytes | None = None
 
 
 class NotHeld(Exception):
-    """The answer is not known to be held. Sending it again with the same id is safe. `reason` is for people."""
+    """The record is not known to be held. Sending it again with the same id is safe. `reason` is for people."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -33,7 +34,7 @@ class NotHeld(Exception):
 
 
 class Publisher(Protocol):
-    """Where answers go."""
+    """Where answers and commands go."""
 
     def refusal(self) -> str | None:
         """Why nothing can be taken right now; None when it can. Cheap: asked before every answer."""

@@ -268,8 +268,8 @@ class KafkaPublisher:
             await stop(producer)
 
 
-_UNKNOWN: Final = "the log did not acknowledge the answer, so it may or may not be held"
-_NOT_TAKEN: Final = "the log cannot take answers right now"
+_UNKNOWN: Final = "the log did not acknowledge it, so it may or may not be held"
+_NOT_TAKEN: Final = "the log cannot take anything right now"
 
 
 async def _queue(
@@ -281,7 +281,7 @@ async def _queue(
     if outgoing.person is not None:
         text = await producer.send(PEOPLE, outgoing.person, outgoing.person_key, partition)
     try:
-        return text, await producer.send(FEEDBACK, outgoing.answer, outgoing.team, partition)
+        return text, await producer.send(FEEDBACK, outgoing.record, outgoing.team, partition)
     except BaseException:
         if text is not None:
             text.cancel()
@@ -291,5 +291,5 @@ async def _queue(
 def _receipt(held: Any) -> Receipt:
     """Where the record stands. Raises NotHeld if the broker has it but forgot where: it saw the batch long ago."""
     if held.timestamp_type != LOG_APPEND_TIME:
-        raise NotHeld("the log holds the answer, but did not say where")
+        raise NotHeld("the log holds it, but did not say where")
     return Receipt(FEEDBACK, held.partition, held.offset)

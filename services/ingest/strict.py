@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from msgspec import inspect
 
+from schemas.commands import KEY_PATTERN
 from schemas.responses import EMAIL_PATTERN, TEAM_PATTERN, UUID_PATTERN, FieldError, whole
 from services.common.problems import NotJson
 
@@ -27,6 +28,7 @@ _PATTERNS: Final = {
     whole(TEAM_PATTERN): "must be 1 to 64 of a-z, 0-9, dot, underscore, hyphen, and begin with a letter or digit",
     whole(UUID_PATTERN): "must be a UUID in lower case, such as 01890a5d-ac96-774b-bcce-b302099a8057",
     whole(EMAIL_PATTERN): "must be an e-mail address, name@domain without spaces",
+    whole(KEY_PATTERN): "must be 32 hex digits in lower case",
 }
 
 
@@ -115,6 +117,9 @@ def walk(value: Any, of: inspect.Type, path: str = "") -> Iterator[FieldError]:
     elif isinstance(of, inspect.IntType):
         if isinstance(value, bool) or not isinstance(value, int) or not _within(value, of):
             yield _error(path, f"must be a whole number from {of.ge} to {of.le}")
+    elif isinstance(of, inspect.LiteralType):
+        if value not in of.values:
+            yield _error(path, f"must be one of {', '.join(map(str, of.values))}")
     elif isinstance(of, inspect.FloatType):
         if not math.isfinite(value):
             yield _error(path, "must be a number that fits 64 bits")

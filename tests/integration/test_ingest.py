@@ -19,9 +19,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from schemas.feedback import Answer
+from schemas.feedback import Answer, EraseRespondent
 from schemas.people import Person
-from schemas.topics import FEEDBACK, PEOPLE, partition_of
+from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE, partition_of
 from services.common.keys import key_hash
 from services.ingest import producer as producing
 from services.ingest.port import NotHeld, Outgoing
@@ -31,7 +31,7 @@ from tests.engines import Engines
 from tests.integration.ingest_service import IngestService, record_at, records, serving, until
 from tests.unit.ingest import bad_requests
 from tests.unit.ingest.bad_requests import answer
-from tests.unit.ingest.fakes import SECRET, WRITE
+from tests.unit.ingest.fakes import ADMIN, SECRET, WRITE
 
 pytestmark = pytest.mark.real
 
@@ -434,3 +434,17 @@ async def test_another_partition_count_is_refused(kafka: str, monkeypatch: pytes
         await asyncio.wait_for(made.keep(), 20)
     assert made.refusal() is not None
     await made.close()
+
+
+async def test_the_erasure_of_a_person_stands_in_every_partition_where_its_receipts_say(
+    ingest: IngestService, kafka: str
+) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN}"}) as session:
+        async with session.post(f"{ingest.url}/v1/erasures", json={"respondent": {"id": "c-1017"}}) as reply:
+            assert reply.status == 202
+            told = await reply.json()
+        assert [receipt["partition"] for receipt in told["receipts"]] == [*range(PARTITIONS)]
+        for receipt in told["receipts"]:
+            record = await record_at(kafka, FEEDBACK, receipt["partition"], receipt["offset"])
+            assert record.key is None
+            assert msgspec.json.decode(record.value, type=EraseRespondent).respondent == told["respondent_key"]

@@ -59,7 +59,7 @@ class FakeLog:
     @property
     def answers(self) -> list[Answer]:
         """The records of the log."""
-        return [msgspec.json.decode(each.answer, type=Answer) for each in self.held]
+        return [msgspec.json.decode(each.record, type=Answer) for each in self.held]
 
     @property
     def people(self) -> dict[str, Person]:

@@ -36,7 +36,7 @@ def read(body: Any = None, caller: Caller = WRITER, key: str | None = None, **me
 
 
 def record(**members: Any) -> Answer:
-    return msgspec.json.decode(read(**members).answer, type=Answer)
+    return msgspec.json.decode(read(**members).record, type=Answer)
 
 
 def text(**members: Any) -> Person | None:
@@ -73,7 +73,7 @@ def test_order_of_keys_white_space_nulls_and_escapes_do_not_change_the_content()
       { "survey":"s", "attributes":{"b":"2", "a":"1"}, "channel": null, "score":9,
         "comment":"caf\\u00e9", "respondent": null, "team":"emea" }
     """
-    assert msgspec.json.decode(read(shuffled).answer, type=Answer).content == plain
+    assert msgspec.json.decode(read(shuffled).record, type=Answer).content == plain
     assert len(plain) == 32
 
 
@@ -111,7 +111,7 @@ def test_the_log_holds_no_personal_text_and_people_holds_all_of_it() -> None:
         comment="too slow", respondent=respondent, answers={"why": "queue", "again": None, "n": 3}, response_id=ID
     )
     for secret in (b"cust-7", b"Ada", b"xample", b"33 12", b"too slow", b"queue"):
-        assert secret not in outgoing.answer
+        assert secret not in outgoing.record
     assert outgoing.person_key == f"emea|{ID}".encode()
     assert outgoing.person is not None
     assert msgspec.json.decode(outgoing.person, type=Person) == Person(
@@ -220,7 +220,7 @@ def test_times_are_read_to_the_millisecond(written: str, ms: int) -> None:
 def test_answers_older_than_the_horizon_need_an_import_key() -> None:
     with pytest.raises(Invalid):
         read(answered_at="2020-01-01T00:00:00Z")
-    assert read(answered_at="2020-01-01T00:00:00Z", caller=IMPORTER).answer
+    assert read(answered_at="2020-01-01T00:00:00Z", caller=IMPORTER).record
 
 
 def test_a_widget_may_name_a_respondent_but_neither_test_nor_revise() -> None:
@@ -269,7 +269,7 @@ def test_the_fast_and_the_slow_reading_agree_on_what_is_good(shape: dict[str, An
 def test_whatever_comes_is_read_or_refused_by_name(raw: bytes) -> None:
     refused: Problem | None = None
     try:
-        assert READER.read(raw, WRITER, NOW_MS).answer
+        assert READER.read(raw, WRITER, NOW_MS).record
     except Problem as problem:
         refused = problem
     if refused is not None:

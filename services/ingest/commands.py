@@ -1,0 +1,208 @@
+"""Commands of an operator: do not count an answer, count it again, forget an answer or a person.
+
+Each passes, in this order: an admin key, its type and size, its fields, the log. Doing one twice is harmless, so a
+503 may always be sent again. Their OpenAPI operations stand in `openapi.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from msgspec import inspect
+
+from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, PersonIn, WhoseKey
+from schemas.feedback import Erase, EraseRespondent, Exclude, Include
+from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
+from schemas.topics import PARTITIONS, partition_of
+from services.common.keys import Keyring
+from services.common.problems import Forbidden, Invalid, Problem, Unauthorized, Unavailable
+from services.ingest import metrics, strict
+from services.ingest.body import JSON, SINGLE_LIMIT, Gone, media_type, read_body
+from services.ingest.identity import respondent_key
+from services.ingest.port import NotHeld, Outgoing, Publisher
+
+EXCLUDE_PATH: Final = "/v1/teams/{team}/responses/{response_id}/exclude"
+INCLUDE_PATH: Final = "/v1/teams/{team}/responses/{response_id}/include"
+ERASE_PATH: Final = "/v1/teams/{team}/responses/{response_id}"
+ERASURES_PATH: Final = "/v1/erasures"
+KEYS_PATH: Final = "/v1/respondent-keys"
+RETRY_AFTER_S: Final = 1
+
+log = structlog.get_logger()
+Body = TypeVar("Body", MarkIn, WhoseKey, ErasureIn)
+_IN_PATH: Final[dict[str, inspect.Type]] = {
+    "team": inspect.type_info(Team),
+    "response_id": inspect.type_info(ResponseId),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a respondent's key is made with, as for answers. `region`: of phone numbers without a country code."""
+
+    respondent: bytes
+    region: str
+
+
+def router(publisher: Publisher, keyring: Keyring, secrets: Secrets) -> APIRouter:
+    """The routes. Their answers are written by msgspec, like those of the hot ones."""
+    routes = APIRouter(dependencies=[Depends(_admin(keyring))], include_in_schema=False)
+
+    @routes.post(EXCLUDE_PATH)
+    async def exclude(request: Request) -> Response:
+        team, response_id = _named(request)
+        asked = await _body(request, MarkIn)
+        return await _one(publisher, "exclude", team, response_id, Exclude(response_id, asked.reason))
+
+    @routes.post(INCLUDE_PATH)
+    async def include(request: Request) -> Response:
+        team, response_id = _named(request)
+        asked = await _body(request, MarkIn)
+        return await _one(publisher, "include", team, response_id, Include(response_id, asked.reason))
+
+    @routes.delete(ERASE_PATH)
+    async def erase(request: Request) -> Response:
+        team, response_id = _named(request)
+        return await _one(publisher, "erase", team, response_id, Erase(response_id))
+
+    @routes.post(ERASURES_PATH)
+    async def erase_respondent(request: Request) -> Response:
+        asked = await _body(request, ErasureIn)
+        return await _everywhere(publisher, _key_asked(asked, secrets))
+
+    @routes.post(KEYS_PATH)
+    async def known_as(request: Request) -> Response:
+        asked = await _body(request, WhoseKey)
+        return _reply(200, KnownAs(_key_of(asked.respondent, secrets)))
+
+    return routes
+
+
+def _admin(keyring: Keyring) -> Any:
+    async def admin(request: Request) -> None:
+        header = request.headers.get("authorization")
+        rights = keyring.rights(None if header is None else header.encode("latin-1"))
+        if rights is None:
+            raise _counted(Unauthorized("send Authorization: Bearer and an admin key"))
+        if "admin" not in rights:
+            raise _counted(Forbidden("this key may not command; use an admin key"))
+
+    return admin
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """Team and id out of the address. Raises Invalid with `team`, `response_id` or both."""
+    found: dict[str, str] = request.path_params
+    errors = [error for name, of in _IN_PATH.items() for error in strict.walk(found[name], of, name)]
+    if errors:
+        raise _invalid(errors)
+    return found["team"], found["response_id"]
+
+
+async def _body(request: Request, of: type[Body]) -> Body:
+    """The body, checked like that of an answer.
+
+    Raises:  UnsupportedMedia, TooLarge, TooSlow, NotJson; Invalid with the path of every bad field.
+    """
+    headers = dict(request.scope["headers"])
+    try:
+        media_type(headers, (JSON,))
+        raw = await read_body(request.receive, headers, SINGLE_LIMIT)
+        value: Any = strict.load(raw)
+    except Gone:
+        raise Problem("the client is gone") from None
+    except Problem as problem:
+        raise _counted(problem) from None
+    errors = [*strict.walk(value, inspect.type_info(of))]
+    if isinstance(value, strict.Members):
+        errors += _rules(value, of)
+    firsts = {error.path: error for error in reversed(errors)}
+    if firsts:
+        raise _invalid(sorted(firsts.values(), key=lambda error: error.path)[: strict.MAX_ERRORS])
+    return msgspec.convert(value, of)
+
+
+def _rules(value: strict.Members, of: type[Body]) -> Iterator[FieldError]:
+    """What the types cannot say: of some members exactly one is given."""
+    if of is ErasureIn and (value.get("respondent") is None) == (value.get("respondent_key") is None):
+        yield FieldError("respondent", "give either respondent or respondent_key")
+    person = value.get("respondent")
+    if isinstance(person, strict.Members) and sum(person.get(name) is not None for name in _WAYS) != 1:
+        yield FieldError("respondent", "give exactly one of id, email and phone")
+
+
+_WAYS: Final = PersonIn.__struct_fields__
+
+
+def _key_asked(asked: ErasureIn, secrets: Secrets) -> str:
+    if asked.respondent is None:
+        return asked.respondent_key or ""
+    return _key_of(asked.respondent, secrets)
+
+
+def _key_of(person: PersonIn, secrets: Secrets) -> str:
+    """The key that this person's answers have. Raises Invalid for a phone number that cannot be read: it has none."""
+    who = RespondentIn(id=person.id, email=person.email, phone=person.phone)
+    key = respondent_key(secrets.respondent, who, secrets.region)
+    if key is None:
+        raise _invalid([FieldError("respondent.phone", "is no phone number that answers could be known by")])
+    return key
+
+
+async def _one(
+    publisher: Publisher, kind: metrics.Command, team: str, response_id: str, record: Exclude | Include | Erase
+) -> Response:
+    key = team.encode()
+    outgoing = Outgoing(response_id, key, partition_of(key), msgspec.json.encode(record))
+    (receipt,) = await _held(publisher, kind, [outgoing])
+    return _reply(202, Accepted(response_id, receipt))
+
+
+async def _everywhere(publisher: Publisher, respondent: str) -> Response:
+    """A respondent answers to any team, so one record stands in every partition; held means held by all of them."""
+    record = msgspec.json.encode(EraseRespondent(respondent))
+    outgoing = [Outgoing("", None, partition, record) for partition in range(PARTITIONS)]
+    receipts = await _held(publisher, "erase_respondent", outgoing)
+    return _reply(202, ErasureAccepted(respondent, receipts))
+
+
+async def _held(publisher: Publisher, kind: metrics.Command, outgoing: list[Outgoing]) -> list[Any]:
+    """The receipts of all, in their order. Raises Unavailable unless the log acknowledged every one."""
+    refusal = publisher.refusal()
+    if refusal is not None:
+        raise _again(kind, refusal)
+    outcomes = await publisher.publish_all(outgoing)
+    lost = [outcome for outcome in outcomes if isinstance(outcome, NotHeld)]
+    if lost:
+        raise _again(kind, lost[0].reason)
+    metrics.COMMANDS.labels(kind, "accepted").inc()
+    log.info("command_held", kind=kind, records=len(outcomes))
+    return outcomes
+
+
+def _again(kind: metrics.Command, reason: str) -> Unavailable:
+    metrics.COMMANDS.labels(kind, "retry").inc()
+    return _counted(Unavailable(f"{reason}; send the command again, that is safe", retry_after_s=RETRY_AFTER_S))
+
+
+Known = TypeVar("Known", bound=Problem)
+
+
+def _counted(problem: Known) -> Known:
+    metrics.PROBLEMS.labels(problem.code).inc()
+    return problem
+
+
+def _invalid(errors: Iterable[FieldError]) -> Invalid:
+    told = [{"path": error.path, "message": error.message} for error in errors]
+    count = "1 field is" if len(told) == 1 else f"{len(told)} fields are"
+    return _counted(Invalid(f"{count} not valid; errors names each with its path", errors=told))
+
+
+def _reply(status: int, body: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

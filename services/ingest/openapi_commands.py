@@ -1,0 +1,109 @@
+"""The OpenAPI operations of the commands; their schemas come from `schemas.commands`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey
+from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted
+from services.ingest.body import SINGLE_LIMIT
+from services.ingest.commands import ERASE_PATH, ERASURES_PATH, EXCLUDE_PATH, INCLUDE_PATH, KEYS_PATH
+
+_REFERENCES, SCHEMAS = msgspec.json.schema_components(
+    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, Accepted), ref_template="#/components/schemas/{name}"
+)
+_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _ACCEPTED = _REFERENCES
+
+_SAFE: Final = f"Doing it twice is harmless. A body may have {SINGLE_LIMIT} bytes."
+_PERSON: Final = {"respondent": {"email": "ada@example.com"}}
+_IN_PATH: Final = [
+    {"name": "team", "in": "path", "required": True, "schema": {"type": "string", "pattern": TEAM_PATTERN}},
+    {
+        "name": "response_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    },
+]
+
+
+def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Path → method → operation. `problems`: the responses that refuse, by status."""
+
+    def command(operation_id: str, summary: str, about: str, answer: Any, **more: Any) -> dict[str, Any]:
+        status, said = ("200", "The key") if operation_id == "post_respondent_key" else ("202", "Held by the log")
+        bodyless = "requestBody" not in more
+        return {
+            "operationId": operation_id,
+            "tags": ["commands"],
+            "summary": summary,
+            "description": about,
+            **more,
+            "responses": {
+                status: {"description": said, "content": {"application/json": {"schema": answer}}},
+                **{
+                    refusal: told
+                    for refusal, told in problems.items()
+                    if refusal != "429" and not (bodyless and refusal in ("400", "408", "413", "415"))
+                },
+            },
+            "security": [{"admin": []}],
+        }
+
+    def body(schema: Any, example: Any) -> dict[str, Any]:
+        return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+    mark = {"parameters": _IN_PATH, "requestBody": body(_MARK, {"reason": "bot"})}
+    return {
+        EXCLUDE_PATH: {
+            "post": command(
+                "exclude_response",
+                "Do not count an answer",
+                f"The reason holds until it is taken back, over revisions too, and may come before the answer. {_SAFE}",
+                _ACCEPTED,
+                **mark,
+            )
+        },
+        INCLUDE_PATH: {
+            "post": command(
+                "include_response",
+                "Take a reason back",
+                f"The answer counts again unless another reason stands. {_SAFE}",
+                _ACCEPTED,
+                **mark,
+            )
+        },
+        ERASE_PATH: {
+            "delete": command(
+                "erase_response",
+                "Forget an answer for ever",
+                "It leaves every count, its text is deleted, and later records with its id are rejected. "
+                "Doing it twice is harmless.",
+                _ACCEPTED,
+                parameters=_IN_PATH,
+            )
+        },
+        ERASURES_PATH: {
+            "post": command(
+                "post_erasure",
+                "Forget every answer of a person so far",
+                "The person as answers name them, or the key under which the log knows them. 202 means that every "
+                "partition holds the erasure. An answer is known by its respondent's id, else e-mail, else phone: "
+                f"send one erasure for each that the person has used. {_SAFE}",
+                _ERASED,
+                requestBody=body(_ERASURE, _PERSON),
+            )
+        },
+        KEYS_PATH: {
+            "post": command(
+                "post_respondent_key",
+                "Under which key the log knows a person",
+                "Nothing is written. The key is made as for answers; a person who never answered has one, too.",
+                _KNOWN_AS,
+                requestBody=body(_WHOSE, _PERSON),
+            )
+        },
+    }
