@@ -25,7 +25,8 @@ from services.alerts.lanes import Lane, wall_ms
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
-from services.alerts.store import STEP_ROWS, DirInUse, NotOurFile, Store
+from services.alerts.store import STEP_ROWS, Store
+from services.alerts.store_file import DirInUse, NotOurFile
 from services.alerts.webhook import BadSettings, SignedWebhook, checked
 from services.common import http, logs
 from services.common.http import Ready

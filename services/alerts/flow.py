@@ -17,6 +17,7 @@ from schemas.changes import Position
 from schemas.followups import FollowupEvent, FollowupRecord, Kind
 from schemas.topics import FOLLOWUPS
 from services.alerts import metrics
+from services.alerts.amending import AMENDING
 from services.alerts.deliveries import Delivery
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.lanes import Lane, wall_ms
@@ -156,15 +157,25 @@ class Flow:
         self._stored_more.set()
 
     async def tell(self, events: Iterable[FollowupEvent]) -> None:
-        """Steps 1 and 3."""
+        """Steps 1 and 3. Between them, what is pending already follows its case: it was withdrawn, say, or erased."""
+        events = list(events)
         wanted = [
             Delivery(lane.channel.name, event) for event in events for lane in self._lanes if lane.channel.wants(event)
         ]
-        if not wanted:
-            return
-        new = await self._store.add(wanted, wall_ms())
+        amending = [event for event in events if event.kind in AMENDING]
+        new = await self._store.add(wanted, wall_ms()) if wanted else []
+        if amending:
+            # Of these cases the lanes load what is pending still: what `add` gave may be out of date.
+            cases = {event.case.case_id for event in amending}
+            late = {delivery.channel for delivery in new if delivery.event.case.case_id in cases}
+            new = [delivery for delivery in new if delivery.event.case.case_id not in cases]
+            late |= {delivery.channel for delivery in await self._store.amend(amending, wall_ms())}
+        else:
+            late = set()
         for lane in self._lanes:
             lane.offer([delivery for delivery in new if delivery.channel == lane.channel.name])
+            if lane.channel.name in late:
+                lane.look()
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         while True:

@@ -70,6 +70,10 @@ class Lane:
                 return
             self._start(delivery)
 
+    def look(self) -> None:
+        """Something in the store may have become due."""
+        self._look_again(self._now_ms())
+
     async def run(self) -> None:
         """Load what is due, sleep until more is."""
         while True:

@@ -4,13 +4,15 @@ Durability. WAL, and `add` with synchronous=FULL: the offset is committed after 
 not only the process (0.5 ms against 0.1 ms with NORMAL, which would be enough against kill -9). `settle` goes with
 NORMAL: a mark that a power cut takes back repeats a message under its old id, which the contract allows.
 
+Deletion. What goes is overwritten (secure_delete), and after an erasure the WAL, which holds earlier pages, is emptied
+into the file: nothing of it is left in either.
+
 One thread writes and reads in the order asked, so that a lane never loads a row whose ending is on its way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 from collections import Counter
@@ -24,16 +26,16 @@ import structlog
 
 from schemas.followups import FollowupEvent
 from services.alerts import metrics
+from services.alerts.amending import Amended, amend
 from services.alerts.deliveries import Delivery, Row, State
 from services.alerts.retries import FIRST_WITHIN_MS
+from services.alerts.store_file import FILE, locked, prepare
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-FILE: Final = "alerts.sqlite3"
 KEPT_MS: Final = 30 * 86_400_000
 STEP_ROWS: Final = 500
-_VERSION: Final = 1
 _REST_S: Final = 1.0
 # Full disk, I/O error, locked, read-only, cannot open: these pass. Anything else (corruption, our SQL) does not.
 _PASSING: Final = frozenset(
@@ -46,40 +48,6 @@ _PASSING: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_SCHEMA: Final = """
-CREATE TABLE deliveries (
-    event_id TEXT NOT NULL,
-    channel TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    case_id TEXT NOT NULL,
-    at_ms INTEGER NOT NULL,         -- of the event
-    event BLOB,                     -- the event itself; null once settled
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
-    last_status TEXT,
-    next_ms INTEGER,                -- of the next attempt; null once settled
-    settled_ms INTEGER,
-    PRIMARY KEY (event_id, channel) -- a redelivered event does nothing
-);
-CREATE INDEX due ON deliveries (channel, next_ms) WHERE state = 'pending';
-CREATE INDEX settled ON deliveries (settled_ms) WHERE state <> 'pending';
-CREATE INDEX by_case ON deliveries (case_id);
-CREATE INDEX by_time ON deliveries (at_ms);
-CREATE TABLE alive (at_ms INTEGER NOT NULL);
-INSERT INTO alive VALUES (0);
-"""
-
-
-class DirInUse(Exception):
-    """Another process works in this folder."""
-
-    def __init__(self, folder: Path, pid: str) -> None:
-        super().__init__(f"{folder} is in use by process {pid or 'unknown'}")
-
-
-class NotOurFile(Exception):
-    """The file was written by another version of this program."""
-
 
 _ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms"
 
@@ -94,13 +62,14 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.trouble: str | None = None
+        self._wal_full = False  # of earlier pages that were to go
         self._channels: set[str] = set()  # with anything pending, now or since the start
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         self._write = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._read = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._reader = ThreadPoolExecutor(1, "store-reader")
-        _prepared(self._write)
+        prepare(self._write)
         for channel, pending in self._write.execute(
             "SELECT channel, count(*) FROM deliveries WHERE state = 'pending' GROUP BY channel"
         ):
@@ -177,16 +146,47 @@ class Store:
         """Record what an attempt came to: delivered, given up, or pending with the time of the next attempt."""
         done = state != "pending"
 
-        def work() -> None:
-            self._write.execute(
+        def work() -> bool:
+            was_pending = self._write.execute(
                 "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
-                " event = CASE WHEN ? THEN NULL ELSE event END WHERE event_id = ? AND channel = ?",
+                " event = CASE WHEN ? THEN NULL ELSE event END WHERE event_id = ? AND channel = ?"
+                " AND state = 'pending'",
                 (state, attempts, status, next_ms, now_ms if done else None, done, delivery.key, delivery.channel),
-            )
+            ).rowcount
+            if not was_pending and state == "delivered":
+                # It was withdrawn while it was on its way: what happened wins, and is counted already.
+                self._write.execute(
+                    "UPDATE deliveries SET state = ?, attempts = ?, last_status = ? WHERE event_id = ? AND channel = ?",
+                    (state, attempts, status, delivery.key, delivery.channel),
+                )
+            return bool(was_pending)
 
-        await self._in_transaction(work)
-        if done:
+        if await self._in_transaction(work) and done:
             metrics.PENDING.labels(delivery.channel).dec()
+
+    async def amend(self, events: Sequence[FollowupEvent], now_ms: int) -> list[Delivery]:
+        """Let what is pending follow its case (`amending`), and return what is pending again.
+
+        When it returns, the file and its WAL hold nothing of what was to go, unless a reader is in the way of the WAL:
+        then the next sweep empties it.
+        """
+
+        def work() -> list[Amended]:
+            return [amended for event in events if (amended := amend(self._write, event, now_ms))]
+
+        amended = await self._in_transaction(work, "FULL")
+        if not amended:
+            return []
+        for channel in (channel for one in amended for channel in one.withdrawn):
+            metrics.PENDING.labels(channel).dec()
+            metrics.DELIVERIES.labels(channel, "withdrawn").inc()
+        revived = [delivery for one in amended for delivery in one.revived]
+        for delivery in revived:
+            metrics.PENDING.labels(delivery.channel).inc()
+        log.info("deliveries_amended", cases=len(amended), revived=len(revived))
+        self._wal_full = True
+        await self._empty_wal()
+        return revived
 
     async def rows(self, state: State | None, case_id: str | None, limit: int) -> list[Row]:
         """Deliveries, newest event first. Never in the writer's way."""
@@ -229,11 +229,29 @@ class Store:
             return removed, stranded
 
         removed, stranded = await self._in_transaction(work)
+        await self._empty_wal()
         for channel, count in (+stranded).items():  # + leaves out the zeros
             log.error("deliveries_stranded", channel=channel, count=count)
             metrics.DELIVERIES.labels(channel, "too_old").inc(count)
             metrics.PENDING.labels(channel).dec(count)
         return removed + stranded.total()
+
+    async def _empty_wal(self) -> None:
+        """Move the WAL into the file and cut it to nothing, if it may hold what was to go."""
+        if not self._wal_full:
+            return
+
+        def work() -> bool:
+            (busy, _, _) = self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
+        try:
+            done = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _PASSING:
+                raise
+            done = False
+        self._wal_full = not done
 
     def close(self) -> None:
         """Wait for what is under way, close the file, let go of the folder."""
@@ -272,27 +290,3 @@ class Store:
             else:
                 self.trouble = None
                 return result
-
-
-def _prepared(file: sqlite3.Connection) -> None:
-    file.execute("PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA busy_timeout = 5000")
-    (version,) = file.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-    elif version != _VERSION:
-        raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
-
-
-def _locked(folder: Path) -> int:
-    """A descriptor that holds the folder until it is closed, by the end of the process if need be."""
-    lock = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(lock, 20).decode(errors="replace").strip()
-        os.close(lock)
-        raise DirInUse(folder, pid) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    return lock

@@ -23,7 +23,7 @@ from aiohttp import web
 from deploy.local.ports import free_base
 from deploy.local.spawn import leashed
 from schemas.followups import FollowupEvent
-from services.alerts.store import FILE
+from services.alerts.store_file import FILE
 from services.common.keys import key_hash
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, raised, until

@@ -1,0 +1,71 @@
+"""The SQLite file of the alerts: its tables, its version, how it is opened, and the lock on its folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "alerts.sqlite3"
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE deliveries (
+    event_id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,         -- of the event
+    event BLOB,                     -- the event itself; null once settled
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_status TEXT,
+    next_ms INTEGER,                -- of the next attempt; null once settled
+    settled_ms INTEGER,
+    PRIMARY KEY (event_id, channel) -- a redelivered event does nothing
+);
+CREATE INDEX due ON deliveries (channel, next_ms) WHERE state = 'pending';
+CREATE INDEX settled ON deliveries (settled_ms) WHERE state <> 'pending';
+CREATE INDEX by_case ON deliveries (case_id);
+CREATE INDEX by_time ON deliveries (at_ms);
+CREATE TABLE alive (at_ms INTEGER NOT NULL);
+INSERT INTO alive VALUES (0);
+"""
+
+
+class DirInUse(Exception):
+    """Another process works in this folder."""
+
+    def __init__(self, folder: Path, pid: str) -> None:
+        super().__init__(f"{folder} is in use by process {pid or 'unknown'}")
+
+
+class NotOurFile(Exception):
+    """The file was written by another version of this program."""
+
+
+def prepare(file: sqlite3.Connection) -> None:
+    """Set a fresh connection up for writing, and make the tables of a new file. Raises NotOurFile."""
+    file.execute("PRAGMA journal_mode = WAL")
+    file.execute("PRAGMA busy_timeout = 5000")
+    file.execute("PRAGMA secure_delete = ON")
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version != _VERSION:
+        raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
+
+
+def locked(folder: Path) -> int:
+    """A descriptor that holds the folder until it is closed, by the end of the process if need be. Raises DirInUse."""
+    lock = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(lock, 20).decode(errors="replace").strip()
+        os.close(lock)
+        raise DirInUse(folder, pid) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock
