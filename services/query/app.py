@@ -22,7 +22,15 @@ from services.common import http, logs
 from services.common.keys import Keyring
 from services.common.problems import Unavailable
 from services.common.settings import QuerySettings
-from services.query import openapi, routes_answers, routes_followups, routes_live, routes_pages, routes_scores
+from services.query import (
+    openapi,
+    routes_answers,
+    routes_followups,
+    routes_live,
+    routes_pages,
+    routes_scores,
+    routes_stored,
+)
 from services.query.deps import Services
 from services.query.feed import Feed
 from services.query.live import Follower
@@ -87,7 +95,7 @@ def build_app(
     )
     app.state.services = own
     http.install(app, ready=lambda: _not_ready(own.store))
-    for routes in (routes_scores, routes_answers, routes_followups, routes_live, routes_pages):
+    for routes in (routes_scores, routes_answers, routes_stored, routes_followups, routes_live, routes_pages):
         app.include_router(routes.router)
     openapi.install(app)
     app.add_middleware(Finish)
