@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -56,12 +56,22 @@ class Client:
             raise RuntimeError("the client is not open")
         return self._session
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+    async def get(self, path: str, params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None) -> Any:
         """The JSON body of a 200. Raises Fail for anything else."""
+        return await self._ask("GET", path, params=params or {})
+
+    async def send(self, method: str, path: str, document: Any = None) -> Any:
+        """The JSON body of a 200 or 202 to a request with a JSON body, if any. Raises Fail for anything else."""
+        if document is None:
+            return await self._ask(method, path)
+        headers = {"Content-Type": "application/json"}
+        return await self._ask(method, path, data=msgspec.json.encode(document), headers=headers)
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
         try:
-            async with self.session.get(self.door.url + path, params=params or {}) as response:
+            async with self.session.request(method, self.door.url + path, **more) as response:
                 body = await response.read()
-                if response.status != 200:
+                if response.status not in (200, 202):
                     raise refused(self.door.url, response.status, body)
                 return msgspec.json.decode(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

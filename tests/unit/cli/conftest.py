@@ -21,11 +21,15 @@ Answer = tuple[int, bytes]
 
 @dataclass
 class FakeService:
-    """Answers by path; `asked` is every request as (path, query, Authorization)."""
+    """Answers by path, `POST /path` where it is no GET; `asked` is every GET as (path, query, Authorization).
+
+    `sent` is every other request as (method and path, Authorization, body).
+    """
 
     url: str = ""
     answers: dict[str, Callable[[dict[str, str]], Answer]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str], str | None]] = field(default_factory=list)
+    sent: list[tuple[str, str | None, Any]] = field(default_factory=list)
 
     def answer(self, path: str, query: dict[str, str]) -> Answer:
         return self.answers[path](query) if path in self.answers else (404, b'{"detail": "there is no such thing"}')
@@ -43,7 +47,18 @@ def service() -> Iterator[FakeService]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             fake.asked.append((parts.path, query, self.headers.get("Authorization")))
-            status, body = fake.answer(parts.path, query)
+            self.reply(*fake.answer(parts.path, query))
+
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            what = f"{self.command} {self.path}"
+            fake.sent.append((what, self.headers.get("Authorization"), json.loads(raw) if raw else None))
+            self.reply(*fake.answer(what, {}))
+
+        def do_DELETE(self) -> None:
+            self.do_POST()
+
+        def reply(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -1,0 +1,202 @@
+"""The commands that change what is counted: `exclude`, `include` and `erase`. Each is sent, then seen to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from services.cli import certificate, output
+from services.cli.certificate import Erasure, Held
+from services.cli.client import Client
+from services.cli.codes import Exit, Fail
+from services.cli.instance import Door, find
+
+POLL_S: Final = 0.2
+ALERTS_S: Final = 3.0  # alerts follow the same topic as the read side; nothing is lost when they are behind
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The services a command needs. `alerts` is None where only addresses were given."""
+
+    ingest: Door
+    query: Door
+    alerts: Door | None
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """What to erase: one answer, or persons by `id`, `email` or `phone`, each way one erasure."""
+
+    team: str | None = None
+    response_id: str | None = None
+    people: tuple[tuple[str, str], ...] = ()
+
+
+def doors(data: Path | None, url: str | None, query_url: str | None, key: str | None) -> Doors:
+    """Where to send and where to look. Raises Fail."""
+    ingest = find("ingest", "admin", data, url, key)
+    if ingest.data is not None:
+        rest = (find(name, "admin", ingest.data, None, ingest.key, {}) for name in ("query", "alerts"))
+        return Doors(ingest, *rest)
+    if query_url is None:
+        raise Fail(Exit.USAGE, "--url is the ingest service's; give the address of the query service with --query-url")
+    return Doors(ingest, find("query", "admin", None, query_url, ingest.key, {}), None)
+
+
+def mark(kind: str, team: str, response_id: str, reason: str, where: Doors, wait_s: float, *, as_json: bool) -> None:
+    """Exclude or include one answer, and wait until the read side knows."""
+
+    async def run() -> tuple[str, bool]:
+        async with Client(where.ingest) as ingest, Client(where.query) as query:
+            path = f"{_path(team, response_id)}/{kind}"
+            receipt = _position((await ingest.send("POST", path, {"reason": reason}))["receipt"])
+            return receipt, await _seen(query, [receipt], _deadline(wait_s))
+
+    receipt, seen = asyncio.run(run())
+    document = {"team": team, "response_id": response_id, kind: reason, "position": receipt, "seen": seen}
+    if not seen:
+        raise _behind(wait_s, document)
+    if as_json:
+        output.print_json(document)
+    else:
+        sys.stdout.write(f"{kind}d for {reason}: {response_id} of {team}, log position {receipt}\n")
+
+
+def erase(whom: Whom, where: Doors, wait_s: float, *, as_json: bool) -> None:
+    """Erase, wait until it is seen to be done, and print a certificate."""
+    if (whom.response_id is None) == (not whom.people) or (whom.response_id is None) != (whom.team is None):
+        raise Fail(Exit.USAGE, "give either --team and --response, or one or more of --respondent-id, -email, -phone")
+    erasures = asyncio.run(_erased(whom, where, wait_s))
+    document = certificate.document(erasures, datetime.now(UTC))
+    if not document["complete"]:
+        if not as_json:
+            certificate.show(document)
+        raise _behind(wait_s, document)
+    if as_json:
+        output.print_json(document)
+    else:
+        certificate.show(document)
+
+
+async def _erased(whom: Whom, where: Doors, wait_s: float) -> list[Erasure]:
+    async with Client(where.ingest) as ingest, Client(where.query) as query:
+        known = [await _known(whom, way, ingest, query, where.alerts) for way in (whom.people or (None,))]
+        sent = [await _send(erasure, ingest) for erasure in known]
+        deadline = _deadline(wait_s)
+        return [await _done(erasure, query, where.alerts, deadline) for erasure in sent]
+
+
+async def _known(
+    whom: Whom, way: tuple[str, str] | None, ingest: Client, query: Client, alerts: Door | None
+) -> Erasure:
+    """What there is to erase, counted before anything is sent."""
+    if way is None:
+        subject = {"kind": "response", "team": whom.team, "response_id": whom.response_id}
+        answers: tuple[str, ...] = (f"{whom.team}|{whom.response_id}",)
+        found = None
+    else:
+        name, value = way
+        told = await ingest.send("POST", "/v1/respondent-keys", {"respondent": {name: value}})
+        subject = {"kind": "respondent", "known_by": name, "respondent_key": told["respondent_key"]}
+        found = await query.get("/v1/stored", {"respondent_key": told["respondent_key"]})
+        answers = tuple(f"{one['team']}|{one['response_id']}" for one in found["answers"])
+    before = await _held(answers, query)
+    if found is not None:
+        before = replace(before, cases=tuple(found["cases"]), rejects=found["rejects"])
+    before = replace(before, pending=await _pending(before.cases, alerts))
+    return Erasure(subject, answers, more=found is not None and found["more"], before=before)
+
+
+async def _send(erasure: Erasure, ingest: Client) -> Erasure:
+    subject = erasure.subject
+    if subject["kind"] == "response":
+        receipts = [(await ingest.send("DELETE", _path(subject["team"], subject["response_id"])))["receipt"]]
+    else:
+        body = {"respondent_key": subject["respondent_key"]}
+        receipts = (await ingest.send("POST", "/v1/erasures", body))["receipts"]
+    return replace(erasure, positions=tuple(_position(receipt) for receipt in receipts))
+
+
+async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: float) -> Erasure:
+    """Wait until the fold and the read side are past it and no text is left; what there is then."""
+    clock = asyncio.get_running_loop().time
+    if not await _seen(query, erasure.positions, deadline):
+        return erasure
+    while True:
+        now = await _held(erasure.answers, query)
+        gone = not now.people_rows and now.answer_rows <= len(erasure.answers)
+        if gone or clock() > deadline:
+            break
+        await asyncio.sleep(POLL_S)
+    until = min(deadline, clock() + ALERTS_S)
+    pending = await _pending(erasure.before.cases, alerts)
+    while pending and clock() < until:
+        await asyncio.sleep(POLL_S)
+        pending = await _pending(erasure.before.cases, alerts)
+    now = replace(now, cases=erasure.before.cases, rejects=erasure.before.rejects, pending=pending)
+    return replace(erasure, now=now, gone=gone)
+
+
+async def _held(answers: Sequence[str], query: Client) -> Held:
+    if not answers:
+        return Held()
+    found = await query.get("/v1/stored", [("answer", answer) for answer in answers])
+    return Held(found["answer_rows"], found["people_rows"], tuple(found["cases"]), found["rejects"])
+
+
+async def _pending(cases: Sequence[str], alerts: Door | None) -> int | None:
+    """Deliveries of these cases that wait to be told; None when that cannot be asked."""
+    if alerts is None:
+        return None
+    try:
+        async with Client(alerts) as client:
+            return sum(
+                [
+                    len((await client.get("/v1/deliveries", {"case_id": case, "state": "pending"}))["deliveries"])
+                    for case in cases
+                ]
+            )
+    except Fail:
+        return None
+
+
+async def _seen(query: Client, positions: Sequence[str], deadline: float) -> bool:
+    """Whether the fold has committed, and the read side shows, everything up to these positions in time."""
+    wanted = {int(partition): int(offset) for partition, _, offset in (one.partition(":") for one in positions)}
+    while True:
+        try:
+            found = await query.get("/v1/position", {"at_least": ",".join(positions)})
+        except Fail as fail:
+            if fail.code is not Exit.NOT_READY:
+                raise
+        else:
+            if all(row["folded"] > wanted.get(row["partition"], -1) for row in found["partitions"]):
+                return True
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+
+
+def _path(team: str, response_id: str) -> str:
+    """The address of an answer; what is neither a team nor an id, the door refuses."""
+    return f"/v1/teams/{quote(team, safe='')}/responses/{quote(response_id, safe='')}"
+
+
+def _deadline(wait_s: float) -> float:
+    return asyncio.get_running_loop().time() + wait_s
+
+
+def _position(receipt: dict[str, Any]) -> str:
+    return f"{receipt['partition']}:{receipt['offset']}"
+
+
+def _behind(wait_s: float, document: dict[str, Any]) -> Fail:
+    text = f"the log holds the command, but within {wait_s:g} s it was not seen to be done everywhere; run it again"
+    return Fail(Exit.NOT_READY, text, document | {"error": text, "exit_code": int(Exit.NOT_READY)})
