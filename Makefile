@@ -5,6 +5,7 @@
 
 VENV ?= .venv
 RUN := $(VENV)/bin/python -m
+PEERS := .venv-peers
 PIP := $(RUN) pip --disable-pip-version-check --no-input
 # A pinned set with hashes, then the checkout itself, built by the pinned hatchling: nothing unpinned is fetched.
 INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
@@ -31,6 +32,7 @@ type: $(VENV)/.dev ## mypy --strict over everything, tests included
 fmt: $(VENV)/.dev ## Format, and mend what ruff can mend
 	$(RUN) ruff check --fix . ; $(RUN) ruff format .
 bench: $(VENV)/.dev ## The benchmarks, one table (JSON=1: one JSON line at the end)
+	@$(MAKE) --no-print-directory $(PEERS)/.ready || echo 'Peers in Python will be left out: no $(PEERS).' >&2
 	$(RUN) benchmarks $(if $(JSON),--json)
 soak: $(VENV)/.dev ## The full sizes of the chaos tests
 	$(RUN) pytest -m soak
@@ -41,8 +43,10 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
 	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
 	uv pip compile -q pyproject.toml --extra build --extra dev --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -c requirements.lock -o requirements-dev.lock
+	uv pip compile -q benchmarks/peers/requirements.in --python-version 3.11 --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -o benchmarks/peers/requirements.lock
 clean: ## Remove .venv and what tools leave; the data folder .pulse stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis test-output
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .hypothesis test-output
 
 $(VENV)/bin/python:
 	@for python in python3.11 python3.12 python3.13 python3 python; do \
@@ -63,3 +67,10 @@ $(VENV)/.dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/b
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@$(INSTALL_SELF)
 	@touch $(VENV)/.run $@
+
+# The peers of the benchmarks keep to themselves: their dependencies are not ours.
+$(PEERS)/.ready: benchmarks/peers/requirements.lock | $(VENV)/bin/python
+	@echo 'Installing what the benchmarks compare with (once) …'
+	@rm -rf $(PEERS) && $(VENV)/bin/python -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@touch $@

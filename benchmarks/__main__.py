@@ -58,7 +58,13 @@ def _run_of(name: str, options: argparse.Namespace) -> Callable[[], dict[str, fl
     """The `run` of `benchmarks.NAME`, imported only now: one that cannot be does not keep the others from running."""
     run = importlib.import_module(f"benchmarks.{name}").run
     if name == "engine":
-        return partial(run, records=options.records, runs=options.runs, profile=options.profile)
+        return partial(
+            run,
+            records=options.records,
+            runs=options.runs,
+            profile=options.profile,
+            peer_seconds=options.peer_seconds,
+        )
     return partial(run)
 
 
@@ -66,8 +72,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("only", nargs="*", help=f"which to run; default all: {', '.join(NAMES)}")
     parser.add_argument("--json", action="store_true", default=os.environ.get("JSON") == "1", help="end with JSON")
-    parser.add_argument("--records", type=int, default=600_000, help="answers of the engine's log")
+    parser.add_argument("--records", type=int, default=2_000_000, help="answers of the engine's log")
     parser.add_argument("--runs", type=int, default=3, help="runs of the engine; the median counts")
+    parser.add_argument("--peer-seconds", type=float, default=30, help="seconds of each peer; 0: no peers")
     parser.add_argument("--profile", type=Path, help="py-spy records the engine's runs into this folder")
     options = parser.parse_args()
     if unknown := set(options.only) - set(NAMES):

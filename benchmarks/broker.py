@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,12 +49,22 @@ def broker(folder: Path, core: str) -> Iterator[str]:
 
 
 async def _create_topics(kafka: str) -> None:
+    await _create(
+        kafka, [NewTopic(topic.name, topic.partitions, 1, topic_configs=topic.config) for topic in topics.TOPICS]
+    )
+
+
+async def create_compacted(kafka: str, names: Iterable[str]) -> None:
+    """Topics that somebody keeps a table in, with as many partitions as the log."""
+    config = {"cleanup.policy": "compact"}
+    await _create(kafka, [NewTopic(name, topics.PARTITIONS, 1, topic_configs=config) for name in names])
+
+
+async def _create(kafka: str, new: list[NewTopic]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.create_topics(
-            [NewTopic(topic.name, topic.partitions, 1, topic_configs=topic.config) for topic in topics.TOPICS]
-        )
+        await admin.create_topics(new)
     finally:
         await admin.close()
 

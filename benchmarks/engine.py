@@ -4,7 +4,7 @@
 with everything on: state, outbox, acknowledgements, commits; on the same core, Kafka on the other ones. Its clock runs
 from the first look at its metrics that shows a folded answer (answers folded by then are not counted; the start of the
 process and joining the group are not in it) until the group has committed the end of the log: by then every output is
-acknowledged.
+acknowledged. Then (c) `benchmarks.peers`, on the same topic and core.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,9 +31,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks import profiling
 from benchmarks.broker import broker, feedback_partitions, log_ends, rewind
 from benchmarks.filling import fill
-from benchmarks.machine import cores, pinned, plain_environment
+from benchmarks.machine import Measured, cores, pinned, plain_environment
+from benchmarks.peers import run as peers
 
-RECORDS: Final = 600_000
+RECORDS: Final = 2_000_000  # the reference load; the rest of it stands in `benchmarks.filling`
 RUNS: Final = 3
 GROUP: Final = "pulse-worker"
 LOOK_EVERY_S: Final = 0.05
@@ -42,26 +42,12 @@ GIVE_UP_S: Final = 600.0
 FOLDED: Final = "pulse_worker_records_total"
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run: how many answers, in how long, for how much processor time of the measured process."""
+def run(
+    records: int = RECORDS, runs: int = RUNS, profile: Path | None = None, peer_seconds: float = peers.SECONDS
+) -> dict[str, float]:
+    """Medians: `engine_per_s`, `aiokafka_per_s`, and the processor time of an answer in microseconds; then the peers.
 
-    records: int
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def per_s(self) -> float:
-        return self.records / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """Microseconds of processor time an answer."""
-        return 1e6 * self.cpu_seconds / self.records
-
-
-def run(records: int = RECORDS, runs: int = RUNS, profile: Path | None = None) -> dict[str, float]:
-    """Medians: `engine_per_s`, `aiokafka_per_s`, and the processor time of an answer in microseconds.
+    `peer_seconds`: how long each peer is measured on the same topic; 0 leaves them out.
 
     `profile`: py-spy records the worker's runs into this folder, one file each, and the shares are said on stderr.
     It costs a little, so figures with it are not compared with figures without.
@@ -75,14 +61,15 @@ def run(records: int = RECORDS, runs: int = RUNS, profile: Path | None = None) -
             read, folded = [], []
             for number in range(runs):
                 read.append(_read(kafka, core, records))
-                _say(f"aiokafka and msgspec alone: {_figures(read[-1])}")
+                _say(f"aiokafka and msgspec alone: {read[-1]}")
                 record_to = profile / f"worker-{number}.raw" if profile else None
                 folded.append(asyncio.run(_fold(kafka, core, folder / f"state-{number}", record_to)))
-                _say(f"the worker: {_figures(folded[-1])}")
+                _say(f"the worker: {folded[-1]}")
                 if record_to is not None:
                     _say_shares(record_to)
                 asyncio.run(rewind(kafka, GROUP))
-    return {
+            found = peers.run(kafka, core, records, folder / "peers", peer_seconds) if peer_seconds else {}
+    return found | {
         "engine_per_s": statistics.median(measured.per_s for measured in folded),
         "aiokafka_per_s": statistics.median(measured.per_s for measured in read),
         "engine_cpu_us": statistics.median(measured.cpu_us for measured in folded),
@@ -197,13 +184,6 @@ def _say_shares(recorded: Path) -> None:
     with recorded.open(encoding="utf-8") as stacks:
         parts = profiling.shares(stacks)
     _say("  " + ", ".join(f"{part} {100 * share:.0f} %" for part, share in parts.items()) + f"; stacks in {recorded}")
-
-
-def _figures(measured: Measured) -> str:
-    return (
-        f"{measured.records:,} in {measured.seconds:.2f} s = {measured.per_s:,.0f}/s, "
-        f"{measured.cpu_us:.2f} us of processor time each"
-    )
 
 
 def _say(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def cores() -> tuple[str, str]:
@@ -23,3 +24,27 @@ def pinned(core: str, command: Sequence[str]) -> list[str]:
 def plain_environment() -> dict[str, str]:
     """Our environment without any setting of Pulse: a benchmark decides them all."""
     return {name: value for name, value in os.environ.items() if not name.upper().startswith("PULSE_")}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: how many answers, in how long, for how much processor time of the measured process."""
+
+    records: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def per_s(self) -> float:
+        return self.records / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time an answer."""
+        return 1e6 * self.cpu_seconds / self.records
+
+    def __str__(self) -> str:
+        return (
+            f"{self.records:,} in {self.seconds:.2f} s = {self.per_s:,.0f}/s, "
+            f"{self.cpu_us:.2f} us of processor time each"
+        )

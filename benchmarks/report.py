@@ -31,12 +31,17 @@ FIGURES: Final = (
     Figure("alert_p99_ms", "99 of 100 within", "{:.1f} ms", "60 ms"),
     Figure("engine_per_s", "answers through one worker on one core, everything on", "{:,.0f}/s", "100,000/s"),
     Figure("aiokafka_per_s", "the same topic read by aiokafka and decoded, nothing else", "{:,.0f}/s"),
+    Figure("kafka_streams_per_s", "Kafka Streams on it: three hopping windows and nothing else", "{:,.0f}/s"),
+    Figure("faust_tables_per_s", "Faust tables, the same", "{:,.0f}/s"),
+    Figure("quix_per_s", "Quix Streams, the same", "{:,.0f}/s"),
+    Figure("bytewax_per_s", "Bytewax, the same", "{:,.0f}/s"),
     Figure("engine_cpu_us", "processor time of an answer in the worker", "{:.2f} us"),
     Figure("aiokafka_cpu_us", "the same in the plain reader", "{:.2f} us"),
 )
 # The JSON line has exactly these, null where not run.
 JSON_KEYS: Final = (
     *("ingest_ratio", "ingest_per_s", "alert_p50_ms", "alert_p99_ms", "engine_per_s", "aiokafka_per_s"),
+    *("kafka_streams_per_s", "faust_tables_per_s", "quix_per_s", "bytewax_per_s"),
 )
 
 

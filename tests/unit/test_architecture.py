@@ -37,6 +37,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "deploy": ("schemas", "deploy"),
     "deploy/local": ("schemas", "deploy"),
     "benchmarks": (*EVERYTHING, "benchmarks"),
+    "benchmarks/peers": (*EVERYTHING, "benchmarks"),
     "tests": (*OURS,),
 }
 # Rules that hold for a folder and everything below it.

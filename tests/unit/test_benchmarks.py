@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from benchmarks import report
+from benchmarks import engine, report
 from benchmarks.__main__ import NAMES
-from benchmarks.engine import Measured
 from benchmarks.filling import LATEST_BY_MS, SPAN_MS, TEAMS, answers
+from benchmarks.machine import Measured
+from benchmarks.peers import meter
+from benchmarks.peers import run as peers
 from benchmarks.profiling import shares
+from deploy.local.jars import read_lock
+from schemas import topics
 from schemas.feedback import Answer
+from stream.domain.minutes import WINDOWS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_json_line_has_every_figure_and_null_for_what_was_not_run() -> None:
@@ -23,6 +33,10 @@ def test_the_json_line_has_every_figure_and_null_for_what_was_not_run() -> None:
         "alert_p99_ms": None,
         "engine_per_s": 12.346,
         "aiokafka_per_s": None,
+        "kafka_streams_per_s": None,
+        "faust_tables_per_s": None,
+        "quix_per_s": None,
+        "bytewax_per_s": None,
     }
 
 
@@ -71,3 +85,94 @@ def test_the_log_that_is_filled_is_what_the_pages_say_it_is() -> None:
     for answer, appended_ms in zip(decoded, appended, strict=True):
         assert answer.answered_ms is not None
         assert 0 <= appended_ms - answer.answered_ms < LATEST_BY_MS
+
+
+def test_the_reference_load_is_what_the_pages_say_it_is() -> None:
+    assert (engine.RECORDS, TEAMS, topics.PARTITIONS, SPAN_MS, len(WINDOWS)) == (2_000_000, 500, 16, 7_200_000, 5)
+
+
+class Clock:
+    """Moves by `step_s` at each look."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s, self.step_s = 100.0, step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+def metered(folder: Path, records: int, step_s: float) -> tuple[meter.Meter, Callable[[], dict[str, float]]]:
+    """A meter with 10 s of warm-up and 30 s of counting, and what it has written."""
+    result = folder / "result.json"
+    told = {
+        "PEER_RECORDS": str(records),
+        "PEER_WARM_UP_S": "10",
+        "PEER_SECONDS": "30",
+        "PEER_RESULT": str(result),
+    }
+    made = meter.Meter(told, clock=Clock(step_s), cpu_clock=Clock(step_s / 2), end=lambda _: None)
+    return made, lambda: json.loads(result.read_bytes())
+
+
+def test_a_peer_is_measured_after_its_warm_up_and_for_so_long(tmp_path: Path) -> None:
+    made, written = metered(tmp_path, records=1_000_000, step_s=2.0)  # 16 answers in 2 s
+    for _ in range(16 * (1 + 5 + 15)):
+        assert not (tmp_path / "result.json").exists()
+        made.answer()
+    assert written() == {"records": 16 * 15, "seconds": 30.0, "cpu_seconds": 15.0}
+
+
+def test_a_log_that_ends_within_the_warm_up_is_counted_from_its_first_answers(tmp_path: Path) -> None:
+    made, written = metered(tmp_path, records=50, step_s=1.0)
+    for _ in range(50):
+        made.answer()
+    assert written() == {"records": 50 - 16, "seconds": 3.0, "cpu_seconds": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [(0, "detractors"), (6, "detractors"), (7, "passives"), (8, "passives"), (9, "promoters"), (10, "promoters")],
+)
+def test_peers_count_in_the_bands_of_the_score(score: int, expected: str) -> None:
+    assert meter.band(score) == expected
+
+
+def test_peers_read_the_log_of_the_product() -> None:
+    assert (meter.TOPIC, meter.PARTITIONS) == (topics.FEEDBACK, topics.PARTITIONS)
+    assert sum(length // hop for _, length, hop in meter.WINDOWS) == 91
+    assert meter.LATE.total_seconds() * 1000 > LATEST_BY_MS
+
+
+def test_every_peer_has_its_figure_in_the_json_line() -> None:
+    assert {peer.figure for peer in peers.PEERS} <= set(report.JSON_KEYS)
+
+
+def test_a_peer_that_cannot_run_gives_no_figure_and_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: Path) -> list[str]:
+        raise peers.NotRun("there is no JDK")
+
+    dying = peers.Peer("b_per_s", "Dying", lambda _: ["sh", "-c", "echo no broker >&2; exit 3"])
+    monkeypatch.setattr(peers, "PEERS", (peers.Peer("a_per_s", "Refusing", refuse), dying))
+    assert peers.run("127.0.0.1:1", "0", 10, tmp_path, 1.0) == {}
+    said = capsys.readouterr().err
+    assert "Refusing: not run: there is no JDK" in said
+    assert "Dying: not run: exit code 3; no broker" in said
+
+
+def test_a_peer_that_wrote_its_result_gives_its_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """echo '{"records": 900, "seconds": 30, "cpu_seconds": 20}' > "$PEER_RESULT" """
+    monkeypatch.setattr(peers, "PEERS", (peers.Peer("a_per_s", "Quick", lambda _: ["sh", "-c", script]),))
+    assert peers.run("127.0.0.1:1", "0", 1_000, tmp_path, 1.0) == {"a_per_s": 30.0}
+
+
+def test_the_peers_are_pinned_with_hashes() -> None:
+    lock = (ROOT / "benchmarks/peers/requirements.lock").read_text(encoding="utf-8")
+    packages = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
+    assert {"quixstreams", "bytewax", "confluent-kafka"} <= {package.partition("==")[0] for package in packages}
+    assert all("--hash=sha256:" in package for package in packages)
+    jars = read_lock((ROOT / "benchmarks/peers/kafka-streams-jars.lock").read_text(encoding="utf-8"))
+    assert f"org.apache.kafka:kafka-streams:{peers.STREAMS_VERSION}" in {jar.coordinate for jar in jars}
+    assert all(len(jar.sha256) == 64 for jar in jars)
