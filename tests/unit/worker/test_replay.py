@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,11 @@ def test_what_was_said_twice_or_in_older_versions_does_no_harm() -> None:
     assert tally.compared > 60
 
 
+def changed(out: Out, **fields: Any) -> Out:
+    assert out.message is not None
+    return out._replace(message=structs.replace(out.message, **fields))
+
+
 def scores(outputs: list[Out]) -> int:
     return next(i for i, out in reversed(list(enumerate(outputs))) if isinstance(out.message, TeamScores))
 
@@ -93,7 +99,7 @@ def test_another_score_of_the_same_version_is_named() -> None:
     log = a_log()
     said = play(log).outputs
     at = scores(said)
-    said[at] = said[at]._replace(message=structs.replace(said[at].message, as_of=1))
+    said[at] = changed(said[at], as_of=1)
     tally = replayed(log, said)
     assert tally.different == 1
     assert tally.first == [f"team-scores.v1 {said[at].key.decode()}"]  # type: ignore[union-attr]
@@ -104,19 +110,20 @@ def test_a_score_that_is_missing_is_named_unless_a_newer_one_has_taken_its_place
     said = play(log).outputs
     taken = said.pop(scores(said))
     assert replayed(log, said).first == [f"team-scores.v1 {taken.key.decode()} is missing in the topic"]  # type: ignore[union-attr]
-    later = structs.replace(taken.message, version=(1 << 48) + 10_000)
-    assert replayed(log, [*said, taken._replace(message=later)]).different == 0
+    later = changed(taken, version=(1 << 48) + 10_000)
+    assert replayed(log, [*said, later]).different == 0
 
 
 def test_an_event_nobody_should_have_said_is_named_but_not_one_of_another_generation() -> None:
     log = a_log()
     said = play(log).outputs
     out = next(out for out in said if isinstance(out.message, FollowupEvent))
-    other = structs.replace(out.message, event_id="0" * 36)
-    (line,) = replayed(log, [*said, out._replace(message=other)]).first
+    other = changed(out, event_id="0" * 36)
+    (line,) = replayed(log, [*said, other]).first
     assert line == f"followups.v1 {'0' * 36} stands in the topic, the fold does not say it"
-    case = structs.replace(out.message.case, version=(2 << 48) + 1)  # type: ignore[attr-defined]
-    assert replayed(log, [*said, out._replace(message=structs.replace(other, case=case))]).different == 0
+    assert isinstance(out.message, FollowupEvent)
+    case = structs.replace(out.message.case, version=(2 << 48) + 1)
+    assert replayed(log, [*said, changed(other, case=case)]).different == 0
 
 
 def test_a_changed_pane_answer_correction_and_reject_are_each_found() -> None:
