@@ -143,6 +143,27 @@ def score(
 
 
 @app.command()
+def explain(
+    team: Annotated[str, typer.Argument(help="The team.")],
+    window: Annotated[str, typer.Option(help="Length of the window: 90m, 24h, 7d, …, or all.")] = "7d",
+    policy: Annotated[str, typer.Option(help="all: each answer; latest: each respondent's newest.")] = "all",
+    as_of: Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default now.")] = None,
+    known_at: Annotated[str | None, typer.Option(help="Count only what was known then, ISO 8601.")] = None,
+    at_least: Annotated[str | None, typer.Option(help="Wait for receipts, partition:offset[,…].")] = None,
+    limit: Annotated[int, typer.Option(help="Most answers to show.", min=1)] = 50,
+    data: Data = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a score comes from: what is left out, up to where, and the answers, recounted."""
+    from services.cli import reading
+
+    params = {"window": window, "policy": policy, "as_of": as_of, "known_at": known_at, "at_least": at_least}
+    reading.explain(team, params, limit, data, url, key, as_json=as_json)
+
+
+@app.command()
 def teams(
     window: Annotated[str, typer.Option(help="Length of the window: 90m, 24h, 7d, …, or all.")] = "7d",
     policy: Annotated[str, typer.Option(help="all: each answer; latest: each respondent's newest.")] = "all",

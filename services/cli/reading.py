@@ -1,4 +1,4 @@
-"""The commands that read: `score`, `teams`, `followups`, `tail`."""
+"""The commands that read: `score`, `explain`, `teams`, `followups`, `tail`."""
 
 from __future__ import annotations
 
@@ -73,10 +73,63 @@ def score(
             f"promoters {found['promoters']:,} ({share['promoters']} %)   passives {found['passives']:,} "
             f"({share['passives']} %)   detractors {found['detractors']:,} ({share['detractors']} %)",
         ]
-    excluded = ", ".join(f"{reason} {count:,}" for reason, count in sorted(found["excluded"].items()) if count)
-    if excluded:
-        lines.append(f"not counted: {excluded}")
+    if excluded := _excluded(found):
+        lines.append(excluded)
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def explain(
+    team: str, params: Params, limit: int, data: Path | None, url: str | None, key: str | None, *, as_json: bool
+) -> None:
+    """Print where a score comes from. Raises Fail when all answers are there and do not recount to it."""
+    found = _pages(find("query", "read", data, url, key), f"/v1/teams/{team}/score/explain", params, limit)
+    told = (found["promoters"], found["passives"], found["detractors"])
+    bands = [item["band"] for item in found["items"]]
+    counted = tuple(bands.count(band) for band in ("promoter", "passive", "detractor"))
+    whole = found["next_cursor"] is None
+    differs = whole and counted != told
+    if not as_json:
+        _show_explanation(found, recounted=whole and not differs)
+    elif not differs:
+        output.print_json(found)
+    if differs:
+        raise Fail(Exit.FAILED, f"the answers recount to {counted} promoters, passives, detractors, not to {told}")
+
+
+def _show_explanation(found: Mapping[str, Any], *, recounted: bool) -> None:
+    log = found["log"]
+    up_to = f"record {log['record']}" if log["record"] else "no record yet"
+    lines = [
+        f"{found['team']}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}",
+        f"known at {found['known_at'] or 'no time yet'}: {up_to}, everything below {log['partition']}:{log['through']} "
+        "was stored",
+        f"NPS {_nps(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
+        f"{found['n']:,}   passives {found['passives']:,}",
+    ]
+    if excluded := _excluded(found):
+        lines.append(excluded)
+    if recounted and found["n"]:
+        lines.append("the answers below recount to it")
+    sys.stdout.write("\n".join(lines) + "\n")
+    if found["items"]:
+        output.print_table(
+            ("given", "score", "band", "known", "revision", "record", "answer"),
+            [
+                (
+                    _second(item["event_at"]),
+                    str(item["score"]),
+                    item["band"],
+                    _second(item["known_at"]),
+                    str(item["revision"]),
+                    item["record"],
+                    item["response_id"],
+                )
+                for item in found["items"]
+            ],
+            right=("score", "revision"),
+        )
+    if found["next_cursor"] is not None:
+        output.note(f"there are more answers behind it; --limit {found['n']} shows all and recounts them")
 
 
 def teams(params: Params, data: Path | None, url: str | None, key: str | None, *, as_json: bool) -> None:
@@ -205,6 +258,17 @@ def _margin(numbers: Mapping[str, Any]) -> str:
 
 def _hint(numbers: Mapping[str, Any]) -> str:
     return "   (too few answers to trust)" if numbers["state"] == "too_few" else ""
+
+
+def _excluded(found: Mapping[str, Any]) -> str:
+    """What is not counted, in one line; empty for nothing."""
+    told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(found["excluded"].items()) if count)
+    return f"not counted: {told}" if told else ""
+
+
+def _second(at: str) -> str:
+    """A time to the second, UTC."""
+    return at[:19].replace("T", " ")
 
 
 def _minute(at: str | None) -> str:

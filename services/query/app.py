@@ -25,6 +25,7 @@ from services.common.settings import QuerySettings
 from services.query import (
     openapi,
     routes_answers,
+    routes_explain,
     routes_followups,
     routes_live,
     routes_pages,
@@ -95,7 +96,8 @@ def build_app(
     )
     app.state.services = own
     http.install(app, ready=lambda: _not_ready(own.store))
-    for routes in (routes_scores, routes_answers, routes_stored, routes_followups, routes_live, routes_pages):
+    modules = (routes_scores, routes_explain, routes_answers, routes_stored, routes_followups, routes_live, routes_pages)
+    for routes in modules:
         app.include_router(routes.router)
     openapi.install(app)
     app.add_middleware(Finish)

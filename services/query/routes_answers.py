@@ -60,7 +60,7 @@ def response_view(row: AnswerRow, personal: Personal | None) -> ResponseView:
         team=row.team,
         response_id=row.response_id,
         score=row.score,
-        band=_BANDS[band_of(row.score)],
+        band=BANDS[band_of(row.score)],
         event_at=from_ms(row.event_ms),
         known_at=from_ms(row.known_ms),
         revision=row.revision,
@@ -84,7 +84,7 @@ def response_view(row: AnswerRow, personal: Personal | None) -> ResponseView:
     )
 
 
-_BANDS: tuple[BandName, ...] = ("detractor", "passive", "promoter")
+BANDS: tuple[BandName, ...] = ("detractor", "passive", "promoter")
 
 
 def contact_view(personal: Personal | None) -> ContactView | None:

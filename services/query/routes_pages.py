@@ -19,13 +19,17 @@ from schemas.responses import TEAM_PATTERN
 from services.common.problems import Forbidden, NotFound, TooLarge, Unavailable
 from services.query.board import read_board, read_waiting, window_links
 from services.query.deps import Own, at_least, reader, signed_in
+from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Team, Window
+from services.query.routes_explain import explained
 from services.query.sessions import LIFE_S
+from services.query.words import headline
 from stream.domain.minutes import WINDOWS, window_name
 
 LiveWindow = Literal["1h", "24h", "7d", "30d", "90d"]
 Names = list[Annotated[str, StringConstraints(pattern=TEAM_PATTERN)]]
 
 _MINUTES: Final = {window_name(minutes): minutes for minutes in WINDOWS}
+ANSWERS_A_PAGE: Final = 100
 _MAX_FORM: Final = 2_048
 _LOOK_BACK_S: Final = 5.0  # an event may run ahead of its rows: streams of a page begin a little before it was read
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
@@ -101,6 +105,24 @@ async def get_cards(
 async def get_cases(own: Own) -> Response:
     """The follow-ups that wait."""
     return render("followups.html", waiting=await read_waiting(own))
+
+
+@router.get("/teams/{team}/explain")
+async def get_explanation(
+    request: Request,
+    own: Own,
+    team: Team,
+    window: Window = "7d",
+    policy: PolicyParam = "all",
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Where a team's score comes from, for people."""
+    if not signed_in(own, request):
+        return render("sign_in.html", wrong=False)
+    found = await explained(own, team, window, policy, as_of, known_at, ANSWERS_A_PAGE, cursor)
+    return render("explain.html", found=found, answers=found.items, headline=headline(found), first=cursor is None)
 
 
 @router.get("/session", status_code=204, response_class=Response, dependencies=[Depends(reader)])

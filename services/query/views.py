@@ -79,6 +79,53 @@ class ScoreView(Numbers, WindowHead):
     version: int = Field(description="greatest version of what was read; 0 when there is nothing")
 
 
+class LogPlaceView(View):
+    """Up to where the log is in a number. All records of a team lie in one partition, in one order."""
+
+    partition: int
+    through: int = Field(description="everything below this offset of the partition was stored when it was asked")
+    record: str | None = Field(
+        description="the team's newest record in the number, `partition:offset`: all of the team's records up to it "
+        "are in, none after it; null: none"
+    )
+    version: int = Field(description="of that record; 0: none")
+
+
+class BehindView(View):
+    """One answer that counts in a number, as it stood at the time that is asked for. Its text is in /v1/responses."""
+
+    response_id: str
+    score: int
+    band: Literal["detractor", "passive", "promoter"]
+    event_at: datetime = Field(description="when it was given; this puts it into the window")
+    known_at: datetime = Field(description="when it came to stand as it stood")
+    revision: int
+    respondent: str | None = Field(description="keyed hash of who answered; `latest` counts each one's newest answer")
+    record: str = Field(description="the log record that made it stand so: partition:offset")
+    version: int
+
+
+class ExplainView(Numbers):
+    """A score and where it comes from. The answers in `items` of all pages recount to it; newest first."""
+
+    team: str
+    window: str
+    policy: Policy
+    as_of: datetime
+    known_at: datetime | None = Field(
+        description="what was known at this time; when none was asked for, the time of the team's newest record"
+    )
+    from_: datetime | None = Field(alias="from", description="null: from the beginning")
+    to: datetime
+    excluded: dict[str, int] = Field(
+        description="answers in the window that are not counted, by reason; one with two reasons stands under both. "
+        "`erased`: erased since, also where `known_at` is before that"
+    )
+    log: LogPlaceView
+    items: list[BehindView]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
 class DifferenceView(View):
     """Score of `a` minus score of `b`, in points."""
 

@@ -64,6 +64,82 @@ def test_json_is_what_the_service_said(pulse: Pulse, service: FakeService, data:
     assert json.loads(pulse("score", "--json", "--data", str(data)).stdout) == SCORE
 
 
+def behind(number: int, score: int, band: str) -> dict[str, Any]:
+    return {
+        "response_id": f"answer-{number}",
+        "score": score,
+        "band": band,
+        "event_at": "2026-11-22T09:59:01.500000Z",
+        "known_at": "2026-11-22T09:59:02Z",
+        "revision": 0,
+        "respondent": None,
+        "record": f"3:{number}",
+        "version": number,
+    }
+
+
+EXPLAINED = SCORE | {
+    "n": 2,
+    "promoters": 1,
+    "passives": 0,
+    "detractors": 1,
+    "nps": 0.0,
+    "display": 0,
+    "excluded": {"erased": 1, "test": 2},
+    "known_at": "2026-11-22T09:59:02Z",
+    "next_cursor": None,
+    "log": {"partition": 3, "through": 9, "record": "3:8", "version": 8},
+    "items": [behind(8, 10, "promoter"), behind(7, 2, "detractor")],
+}
+EXPLAIN = "/v1/teams/checkout/score/explain"
+
+
+def test_a_score_is_explained_down_to_its_answers(pulse: Pulse, service: FakeService, data: Path) -> None:
+    service.says(EXPLAIN, EXPLAINED)
+    result = pulse("explain", "checkout", "--data", str(data), "--known-at", "2026-11-22T10:00:00Z")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[:5] == [
+        "checkout, 7d to 2026-11-22 10:00, policy all",
+        "known at 2026-11-22T09:59:02Z: record 3:8, everything below 3:9 was stored",
+        "NPS 0 = 100 · (promoters 1 - detractors 1) / 2   passives 0",
+        "not counted: erased 1, test 2",
+        "the answers below recount to it",
+    ]
+    assert lines[-1].split() == [
+        *("2026-11-22", "09:59:01", "2", "detractor", "2026-11-22", "09:59:02", "0", "3:7", "answer-7"),
+    ]
+    asked = {"window": "7d", "policy": "all", "known_at": "2026-11-22T10:00:00Z", "limit": "50"}
+    assert service.asked == [(EXPLAIN, asked, "Bearer read-key")]
+
+
+def test_the_answers_of_all_pages_are_recounted(pulse: Pulse, service: FakeService, data: Path) -> None:
+    items = EXPLAINED["items"]
+    pages = {
+        None: EXPLAINED | {"items": items[:1], "next_cursor": "two"},
+        "two": EXPLAINED | {"items": items[1:]},
+    }
+    service.answers[EXPLAIN] = lambda query: (200, json.dumps(pages[query.get("cursor")]).encode())
+    whole = pulse("explain", "checkout", "--json", "--data", str(data))
+    assert (whole.exit_code, json.loads(whole.stdout)) == (0, EXPLAINED)
+    part = pulse("explain", "checkout", "--limit", "1", "--data", str(data))
+    assert part.exit_code == 0
+    assert "recount to it" not in part.stdout
+    assert "--limit 2 shows all" in part.stderr
+
+
+def test_answers_that_do_not_recount_to_the_number_are_a_failure(
+    pulse: Pulse, service: FakeService, data: Path
+) -> None:
+    service.says(EXPLAIN, EXPLAINED | {"detractors": 2, "n": 3})
+    result = pulse("explain", "checkout", "--data", str(data))
+    assert result.exit_code == Exit.FAILED
+    assert "the answers below recount to it" not in result.stdout
+    assert "recount to (1, 0, 1) promoters, passives, detractors, not to (1, 0, 2)" in result.stderr
+    document = json.loads(pulse("explain", "checkout", "--json", "--data", str(data)).stdout)
+    assert document["exit_code"] == Exit.FAILED
+
+
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [

@@ -20,7 +20,7 @@ READS = [
     *("/v1/teams", "/v1/teams/alpha/score", "/v1/score", "/v1/teams/alpha/series", "/v1/compare?a=alpha&b=beta"),
     *("/v1/responses", "/v1/followups", "/v1/followups/00000000-0000-0000-0000-000000000001", "/v1/position"),
     "/v1/stored?respondent_key=0123456789abcdef0123456789abcdef",
-    "/v1/live",
+    *("/v1/live", "/v1/teams/alpha/score/explain"),
 ]
 
 
@@ -89,6 +89,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/teams/alpha/series", {"from_": "2026-10-02T00:00:00Z", "to": "2026-10-01T00:00:00Z"}, "from"),
     ("/v1/teams/alpha/series", {"to": "2026-11-02T00:00:00Z"}, "to"),
     ("/v1/teams/alpha/series", {"known_at": "2026-11-02T00:00:00Z"}, "known_at"),
+    ("/v1/teams/alpha/score/explain", {"cursor": "W10"}, "cursor"),
+    ("/v1/teams/alpha/score/explain", {"known_at": "2027-01-01T00:00:00Z"}, "known_at"),
+    ("/v1/teams/alpha/score/explain", {"margin": "score"}, "margin"),
     ("/v1/compare", {"a": "alpha"}, "b"),
     ("/v1/compare", {"a": "alpha", "b": "**"}, "b"),
     ("/v1/compare", {"a": "", "b": "beta"}, "a"),
