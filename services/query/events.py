@@ -95,7 +95,8 @@ class MoveView(View):
 
 
 class LiveCorrectionView(View):
-    """Event `correction`: a late answer or an edit changed what was shown before."""
+    """Event `correction`: a record changed what was shown before. Between two versions of a team, what was shown of the
+    past changed by exactly the deltas of the corrections after the one and up to the other."""
 
     id: str
     team: str
@@ -104,7 +105,9 @@ class LiveCorrectionView(View):
     as_of: datetime
     response_id: str
     deltas: list[DeltaView]
-    windows: list[MoveView]
+    windows: list[MoveView] = Field(description="the live windows that it moved, at `as_of`")
+    version: int
+    record: str = Field(description="the log record behind it, as `at_least` takes it: partition:offset")
 
 
 class LiveStatusView(View):
@@ -145,7 +148,7 @@ def events_of(topic: str, partition: int, value: bytes, min_sample: int) -> Iter
         changes = _CHANGES.decode(value)
         if isinstance(changes, TeamChanges):
             for correction in changes.corrections:
-                yield "correction", changes.team, _json(correction_event(changes.team, correction))
+                yield "correction", changes.team, _json(correction_event(changes.team, correction, partition))
 
 
 def score_event(scores: TeamScores, partition: int, min_sample: int) -> LiveScoreView:
@@ -188,7 +191,7 @@ def followup_event(event: FollowupEvent, partition: int) -> LiveFollowupView:
     )
 
 
-def correction_event(team: str, correction: Correction) -> LiveCorrectionView:
+def correction_event(team: str, correction: Correction, partition: int) -> LiveCorrectionView:
     """A correction: signed deltas, and what they did to the live windows."""
     return LiveCorrectionView(
         id=correction.id,
@@ -210,6 +213,8 @@ def correction_event(team: str, correction: Correction) -> LiveCorrectionView:
             )
             for move in correction.windows
         ],
+        version=correction.version,
+        record=f"{partition}:{correction.version & _OFFSET}",
     )
 
 

@@ -177,7 +177,16 @@ async def test_live_events_of_all_three_topics_arrive(api: Api, producer: AIOKaf
         await send(TEAM_CHANGES, "quick", TeamChanges("quick"))
         await send(TEAM_CHANGES, "quick", TeamChanges("quick", corrections=[late]))
         correction = await events.next("score", "followup", "correction")
-        assert (correction["event"], correction["data"]["cause"]) == ("correction", "late")
+        assert correction["event"] == "correction"
+        told = correction["data"]
+        assert (told["id"], told["team"], told["cause"], told["response_id"]) == (uid(8), "quick", "late", uid(2))
+        assert (told["version"], told["record"]) == (VERSION, f"{partition_of(b'quick')}:5")
+        assert (told["known_at"], told["as_of"]) == (iso(NOON_MS), iso(NOON_MS))
+        assert told["deltas"] == [{"minute": iso(NOON_MS), "policy": "all", "score": 3, "change": 1}]
+        [moved] = told["windows"]
+        assert (moved["window"], moved["policy"]) == ("7d", "all")
+        assert (moved["before"]["detractors"], moved["after"]["detractors"]) == (1, 2)
+        assert (moved["before"]["nps"], moved["after"]["display"]) == (-100.0, -100)
 
 
 async def test_a_stream_of_one_team_hears_of_no_other(api: Api, producer: AIOKafkaProducer) -> None:

@@ -15,6 +15,7 @@ from schemas.topics import FEEDBACK, FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
 from services.query.events import LIVE_VIEWS, events_of
 from stream.domain.minutes import ceil_minute
 from tests.unit.query.samples import NOON_MS, uid
+from tests.unit.stream.fakes import DAY, START_MS, LogBuilder, play, response_id
 
 VERSION = (1 << 48) + 1_017
 
@@ -59,6 +60,52 @@ def test_only_the_corrections_of_changes_are_events() -> None:
     assert data["deltas"] == [{"minute": "2026-11-01T11:51:00Z", "policy": "all", "score": 3, "change": -1}]
     [moved] = data["windows"]
     assert (moved["window"], moved["before"]["nps"], moved["after"]["nps"]) == ("7d", -25.0, 25.0)
+    assert (data["id"], data["version"], data["record"]) == (uid(5), VERSION, "3:1017")
+
+
+def test_what_the_fold_corrects_is_told_with_its_deltas_and_each_window_before_and_after() -> None:
+    """The contract's rolling scenario: D is received late, B edits; each moves the live seven days by its deltas."""
+    log = LogBuilder()
+
+    def given(number: int, score: int, on_day: float, received: float, **more: Any) -> None:
+        log.now_ms = START_MS + int(received * DAY)
+        log.answer(number, score, answered_ms=START_MS + int(on_day * DAY), **more)
+
+    for number, score, on_day, who in ((1, 10, 1, "a"), (2, 3, 2, "b"), (3, 8, 3, "c"), (4, 6, 5, "a")):
+        given(number, score, on_day, on_day, respondent=who)
+    given(2, 9, 2, 7.5, respondent="b", revision=1)
+    given(5, 9, 6, 9, respondent="d")
+    newer, *told = [
+        json.loads(data)
+        for out in play(log.records).outputs
+        if out.topic == TEAM_CHANGES
+        for name, _, data in events_of(out.topic, 3, msgspec.json.encode(out.message), 5)
+        if name == "correction"
+    ]
+    assert (newer["cause"], newer["record"]) == ("newer_answer", "3:3")  # A's 6 takes A's 10 out of `latest`
+    assert {delta["policy"] for delta in newer["deltas"]} == {move["policy"] for move in newer["windows"]} == {"latest"}
+    assert [(one["cause"], one["response_id"], one["record"]) for one in told] == [
+        ("revision", response_id(2), "3:4"),
+        ("late", response_id(5), "3:5"),
+    ]
+    assert len({one["id"] for one in told}) == 2
+    for one, deltas in zip(told, ([(3, -1), (9, 1)], [(9, 1)]), strict=True):
+        for policy in ("all", "latest"):
+            assert [(d["score"], d["change"]) for d in one["deltas"] if d["policy"] == policy] == deltas
+        for move in one["windows"]:
+            before, after = move["before"], move["after"]
+            moved = {band: after[band] - before[band] for band in ("detractors", "passives", "promoters")}
+            assert moved == {
+                "detractors": sum(change for score, change in deltas if score <= 6),
+                "passives": 0,
+                "promoters": sum(change for score, change in deltas if score >= 9),
+            }
+    week = {
+        (i, move["policy"]): move for i, one in enumerate(told) for move in one["windows"] if move["window"] == "7d"
+    }
+    # At d7.5 the window (d0.5, d7.5] holds A 10, B, C 8, A 6.
+    assert (week[0, "all"]["before"]["nps"], week[0, "all"]["after"]["nps"]) == (-25.0, 25.0)
+    assert (week[1, "all"]["after"]["nps"], week[1, "latest"]["after"]["nps"]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("topic", [FOLLOWUPS, TEAM_CHANGES])
