@@ -1,15 +1,17 @@
-"""All commands of `pulse`. Each body lives elsewhere and is imported when it runs, so that `--help` is instant."""
+"""All commands of `pulse`: here those that run something; `commands_read` and `commands_write` have the others.
+
+Each body lives elsewhere and is imported when it runs, so that `--help` is instant.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from services.cli import output
-from services.cli.codes import Exit, Fail
+from services.cli import commands_read, commands_write
+from services.cli.base import app
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
 
@@ -19,32 +21,7 @@ PortBase = Annotated[
 ]
 
 
-class Commands(TyperGroup):
-    """Turns an expected failure into one line on stderr and its exit code, never a traceback."""
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        try:
-            return super().invoke(ctx)
-        except Fail as fail:
-            if output.wants_json(ctx):
-                output.print_json(fail.document)
-            output.note(f"pulse: {fail.message}")
-            raise typer.Exit(fail.code) from None
-
-
-# \b keeps the lines as they are.
-_EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<4} {code.about}" for code in Exit)
-
-app = typer.Typer(
-    name="pulse",
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Rolling Net Promoter Score and owned follow-ups, in real time.",
-    epilog=_EXIT_CODES,
-)
+__all__ = ["app", "commands_read", "commands_write"]
 
 
 @app.command()
@@ -120,163 +97,6 @@ def import_(
         key=key,
         as_json=as_json,
     )
-
-
-@app.command()
-def score(
-    team: Annotated[str | None, typer.Argument(help="A team; all teams together when left out.")] = None,
-    window: Annotated[str, typer.Option(help="Length of the window: 90m, 24h, 7d, …, or all.")] = "7d",
-    policy: Annotated[str, typer.Option(help="all: each answer; latest: each respondent's newest.")] = "all",
-    as_of: Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default now.")] = None,
-    known_at: Annotated[str | None, typer.Option(help="Count only what was known then, ISO 8601.")] = None,
-    at_least: Annotated[str | None, typer.Option(help="Wait for receipts, partition:offset[,…].")] = None,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Show a rolling score with its margin."""
-    from services.cli import reading
-
-    params = {"window": window, "policy": policy, "as_of": as_of, "known_at": known_at, "at_least": at_least}
-    reading.score(team, params, data, url, key, as_json=as_json)
-
-
-@app.command()
-def explain(
-    team: Annotated[str, typer.Argument(help="The team.")],
-    window: Annotated[str, typer.Option(help="Length of the window: 90m, 24h, 7d, …, or all.")] = "7d",
-    policy: Annotated[str, typer.Option(help="all: each answer; latest: each respondent's newest.")] = "all",
-    as_of: Annotated[str | None, typer.Option(help="End of the window, ISO 8601; default now.")] = None,
-    known_at: Annotated[str | None, typer.Option(help="Count only what was known then, ISO 8601.")] = None,
-    at_least: Annotated[str | None, typer.Option(help="Wait for receipts, partition:offset[,…].")] = None,
-    limit: Annotated[int, typer.Option(help="Most answers to show.", min=1)] = 50,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Show where a score comes from: what is left out, up to where, and the answers, recounted."""
-    from services.cli import reading
-
-    params = {"window": window, "policy": policy, "as_of": as_of, "known_at": known_at, "at_least": at_least}
-    reading.explain(team, params, limit, data, url, key, as_json=as_json)
-
-
-@app.command()
-def teams(
-    window: Annotated[str, typer.Option(help="Length of the window: 90m, 24h, 7d, …, or all.")] = "7d",
-    policy: Annotated[str, typer.Option(help="all: each answer; latest: each respondent's newest.")] = "all",
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """List the teams with their scores and open follow-ups."""
-    from services.cli import reading
-
-    reading.teams({"window": window, "policy": policy}, data, url, key, as_json=as_json)
-
-
-@app.command()
-def followups(
-    team: Annotated[str | None, typer.Option(help="Only this team.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only this state: open, acknowledged, …")] = None,
-    owner: Annotated[str | None, typer.Option(help="Only this owner.")] = None,
-    due_before: Annotated[str | None, typer.Option(help="Only those due before this time, ISO 8601.")] = None,
-    limit: Annotated[int, typer.Option(help="Most cases to show.", min=1)] = 50,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """List follow-up cases, newest first."""
-    from services.cli import reading
-
-    params = {"team": team, "state": state, "owner": owner, "due_before": due_before}
-    reading.followups(params, limit, data, url, key, as_json=as_json)
-
-
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait until it is seen to be done.", min=1)]
-QueryUrl = Annotated[str | None, typer.Option("--query-url", help="Address of the query service, beside --url.")]
-Reason = Annotated[str, typer.Option("--reason", help="test, bot, invalid or duplicate_person.")]
-
-
-@app.command()
-def exclude(
-    team: Annotated[str, typer.Argument(help="The answer's team.")],
-    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
-    reason: Reason,
-    wait: Wait = 60,
-    data: Data = None,
-    url: Url = None,
-    query_url: QueryUrl = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Do not count an answer, whatever becomes of it, until `include` takes that back."""
-    from services.cli import commanding
-
-    where = commanding.doors(data, url, query_url, key)
-    commanding.mark("exclude", team, response_id, reason, where, wait, as_json=as_json)
-
-
-@app.command()
-def include(
-    team: Annotated[str, typer.Argument(help="The answer's team.")],
-    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
-    reason: Reason,
-    wait: Wait = 60,
-    data: Data = None,
-    url: Url = None,
-    query_url: QueryUrl = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Take an exclusion back: the answer counts again unless another reason stands."""
-    from services.cli import commanding
-
-    where = commanding.doors(data, url, query_url, key)
-    commanding.mark("include", team, response_id, reason, where, wait, as_json=as_json)
-
-
-@app.command()
-def erase(
-    team: Annotated[str | None, typer.Option(help="The team of the answer.")] = None,
-    response: Annotated[str | None, typer.Option(help="The id of the answer.")] = None,
-    respondent_id: Annotated[str | None, typer.Option(help="A person by the id that answers give.")] = None,
-    respondent_email: Annotated[str | None, typer.Option(help="A person by e-mail address.")] = None,
-    respondent_phone: Annotated[str | None, typer.Option(help="A person by phone number.")] = None,
-    wait: Wait = 60,
-    data: Data = None,
-    url: Url = None,
-    query_url: QueryUrl = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Forget an answer, or all answers of a person, for ever, and print a certificate of it."""
-    from services.cli import commanding
-
-    ways = (("id", respondent_id), ("email", respondent_email), ("phone", respondent_phone))
-    whom = commanding.Whom(team, response, tuple((name, value) for name, value in ways if value is not None))
-    commanding.erase(whom, commanding.doors(data, url, query_url, key), wait, as_json=as_json)
-
-
-@app.command()
-def tail(
-    team: Annotated[str | None, typer.Option(help="Only this team.")] = None,
-    count: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document a line, one for each event.")
-    ] = False,
-) -> None:
-    """Follow scores, follow-ups and corrections as they happen, until Ctrl-C."""
-    from services.cli import reading
-
-    reading.tail({"team": team}, count, data, url, key, as_json=as_json)
 
 
 @app.command()

@@ -47,6 +47,11 @@ _PING_S: Final = 2.0
 _STALE_S: Final = 10.0
 _DRAIN_S: Final = 10
 
+_ROUTES: Final = (
+    *(routes_scores, routes_explain, routes_answers, routes_stored),
+    *(routes_followups, routes_live, routes_pages),
+)
+
 
 def wall_clock_ms() -> int:
     """Milliseconds since 1970 by this machine's clock."""
@@ -96,7 +101,15 @@ def build_app(
     )
     app.state.services = own
     http.install(app, ready=lambda: _not_ready(own.store))
-    modules = (routes_scores, routes_explain, routes_answers, routes_stored, routes_followups, routes_live, routes_pages)
+    modules = (
+        routes_scores,
+        routes_explain,
+        routes_answers,
+        routes_stored,
+        routes_followups,
+        routes_live,
+        routes_pages,
+    )
     for routes in modules:
         app.include_router(routes.router)
     openapi.install(app)

@@ -1,0 +1,75 @@
+"""The commands that write to the log: an answer is not to be counted, or to be forgotten."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from services.cli.base import app
+from services.cli.instance import Data, Key, Url
+from services.cli.output import Json
+
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait until it is seen to be done.", min=1)]
+QueryUrl = Annotated[str | None, typer.Option("--query-url", help="Address of the query service, beside --url.")]
+Reason = Annotated[str, typer.Option("--reason", help="test, bot, invalid or duplicate_person.")]
+
+
+@app.command()
+def exclude(
+    team: Annotated[str, typer.Argument(help="The answer's team.")],
+    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
+    reason: Reason,
+    wait: Wait = 60,
+    data: Data = None,
+    url: Url = None,
+    query_url: QueryUrl = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Do not count an answer, whatever becomes of it, until `include` takes that back."""
+    from services.cli import commanding
+
+    where = commanding.doors(data, url, query_url, key)
+    commanding.mark("exclude", team, response_id, reason, where, wait, as_json=as_json)
+
+
+@app.command()
+def include(
+    team: Annotated[str, typer.Argument(help="The answer's team.")],
+    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
+    reason: Reason,
+    wait: Wait = 60,
+    data: Data = None,
+    url: Url = None,
+    query_url: QueryUrl = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Take an exclusion back: the answer counts again unless another reason stands."""
+    from services.cli import commanding
+
+    where = commanding.doors(data, url, query_url, key)
+    commanding.mark("include", team, response_id, reason, where, wait, as_json=as_json)
+
+
+@app.command()
+def erase(
+    team: Annotated[str | None, typer.Option(help="The team of the answer.")] = None,
+    response: Annotated[str | None, typer.Option(help="The id of the answer.")] = None,
+    respondent_id: Annotated[str | None, typer.Option(help="A person by the id that answers give.")] = None,
+    respondent_email: Annotated[str | None, typer.Option(help="A person by e-mail address.")] = None,
+    respondent_phone: Annotated[str | None, typer.Option(help="A person by phone number.")] = None,
+    wait: Wait = 60,
+    data: Data = None,
+    url: Url = None,
+    query_url: QueryUrl = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Forget an answer, or all answers of a person, for ever, and print a certificate of it."""
+    from services.cli import commanding
+
+    ways = (("id", respondent_id), ("email", respondent_email), ("phone", respondent_phone))
+    whom = commanding.Whom(team, response, tuple((name, value) for name, value in ways if value is not None))
+    commanding.erase(whom, commanding.doors(data, url, query_url, key), wait, as_json=as_json)
