@@ -78,9 +78,11 @@ def batches(variant: Variant, answers: int) -> Iterator[tuple[int, list[Record]]
     for number in range(variant.teams):
         key = f"team-{number}".encode()
         teams[topics.partition_of(key)].append(key)
-    rounds = max(1, answers // (BATCH * topics.PARTITIONS))
+    # Few teams leave partitions empty: nothing comes from those, and the same number of answers from the others.
+    used = [partition for partition in range(topics.PARTITIONS) if teams[partition]]
+    rounds = max(1, answers // (BATCH * len(used)))
     for index in range(rounds):
-        for partition in range(topics.PARTITIONS):
+        for partition in used:
             records: list[Record] = []
             for at in range(index * BATCH, (index + 1) * BATCH):
                 appended_ms = START_MS + SPAN_MS * at // (rounds * BATCH)

@@ -6,12 +6,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 
-from benchmarks import engine, report
+from benchmarks import cost, engine, fold, report
 from benchmarks.__main__ import NAMES
+from benchmarks.chart import nice_step
+from benchmarks.chart import shares as places_of
 from benchmarks.filling import LATEST_BY_MS, SPAN_MS, TEAMS, answers
 from benchmarks.machine import Measured
 from benchmarks.peers import meter
@@ -176,3 +179,42 @@ def test_the_peers_are_pinned_with_hashes() -> None:
     jars = read_lock((ROOT / "benchmarks/peers/kafka-streams-jars.lock").read_text(encoding="utf-8"))
     assert f"org.apache.kafka:kafka-streams:{peers.STREAMS_VERSION}" in {jar.coordinate for jar in jars}
     assert all(len(jar.sha256) == 64 for jar in jars)
+
+
+def test_a_log_of_few_teams_has_whole_batches_from_the_partitions_that_have_a_team() -> None:
+    found = list(fold.batches(fold.Variant(teams=2), 16_000))
+    assert {partition for partition, _ in found} == {topics.partition_of(b"team-0"), topics.partition_of(b"team-1")}
+    assert sum(len(records) for _, records in found) == 16_000
+
+
+def test_the_windows_of_the_cost_plot_begin_with_those_of_the_product() -> None:
+    assert cost.WINDOWS[: len(WINDOWS)] == WINDOWS
+    assert len(set(cost.WINDOWS)) == len(cost.WINDOWS) == max(point.windows for point in cost.LINES[0].points)
+
+
+def test_a_drawing_has_every_point_of_its_line() -> None:
+    for line in cost.LINES:
+        costs = {point: 5.0 + number for number, point in enumerate(line.points)}
+        root = ElementTree.fromstring(cost.drawing(line, costs))  # noqa: S314  our own text
+        kinds = [element.get("class") for element in root]
+        assert kinds.count("point") == len(line.points) == len(line.labels) == len(line.places)
+        shown = [element.text for element in root if element.get("class") in ("value", "x")]
+        assert shown[0::2] == [f"{value:.1f}" for value in costs.values()]
+        assert shown[1::2] == list(line.labels)
+
+
+def test_the_axis_of_a_drawing_goes_in_round_steps() -> None:
+    assert [nice_step(least) for least in (0.9, 1.0, 3.1, 12, 20, 0.15)] == [1.0, 1.0, 5.0, 20.0, 20.0, 0.2]
+    assert places_of([1, 2, 5]) == [0.0, 0.25, 1.0]
+
+
+def test_the_table_of_costs_stands_between_its_marks_on_the_page() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    costs = {point: 9.5 for line in cost.LINES for point in line.points}
+    written = cost.with_table(page, cost.table(costs, 1_000, [0.5, 1.25]))
+    assert cost.with_table(written, "x").count("x") == cost.with_table(page, "x").count("x")
+    assert "| µs an answer | 9.5 | 9.5 |" in written
+    assert "1,000 answers a point, the cheapest of 1 rounds, load 0.5 to 1.2." in written
+    for line in cost.LINES:
+        assert f"cost-{line.name}.svg" in page
+        assert (ROOT / "docs" / f"cost-{line.name}.svg").exists()
