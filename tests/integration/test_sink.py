@@ -74,13 +74,14 @@ class Front:
     def __init__(self, target: str) -> None:
         self._target, _, self.database = target.rpartition("/")
         self.code: int | None = None
+        self.statement = b"INSERT"  # what is answered with the code
         self.refused: list[bytes] = []
         self.inserts = 0
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         body = await request.read()
         insert = b"INSERT" in body[:100]
-        if insert and self.code is not None:
+        if self.statement in body[:100] and self.code is not None:
             self.refused.append(body)
             text = f"Code: {self.code}. DB::Exception: not now"
             return web.Response(status=500, text=text, headers={"X-ClickHouse-Exception-Code": str(self.code)})
@@ -347,6 +348,43 @@ async def test_the_sink_ends_within_seconds_even_while_clickhouse_is_away(place:
         await written(place, sink)
         sink.end()
     assert query(url, "SELECT count() FROM panes FINAL") == [(100,)]
+
+
+async def test_what_was_erased_is_gone_when_its_place_can_be_read(place: Place, url: str) -> None:
+    """Under refusals of the deletion nothing is said to be readable; afterwards one row is left of the answer."""
+    key, number = person_key("acme", "a-1"), topics.partition_of(b"acme")
+    said = [AnswerChange("a-1", v, AT_MS, AT_MS, 5, 3, respondent="who") for v in (1, 2)]
+    said.append(AnswerChange("a-2", 3, AT_MS, AT_MS, 6, 9))
+    front = Front(url)
+    async with front.open() as address:
+        front.statement = b"ALTER TABLE"
+        front.code = 252
+        sink = place.sink(address)
+        await place.send([sent(key, Person("acme", "a-1", comment="words"), number)], topics.PEOPLE)
+        await place.send([sent(b"acme", TeamChanges("acme", [], [one]), number) for one in said], topics.TEAM_CHANGES)
+        await written(place, sink)
+        erased = AnswerChange("a-1", 9, AT_MS, AT_MS + 1, 5, 0, erased=True)
+        await place.send(
+            [sent(b"acme", TeamChanges("acme", [], [erased]), number), sent(None, Position(number, 10), number)],
+            topics.TEAM_CHANGES,
+        )
+        await place.send([sent(key, None, number)], topics.PEOPLE)
+
+        async def tried() -> bool:
+            return len(front.refused) >= 3
+
+        await until(tried, 60)
+        assert query(url, "SELECT count() FROM positions") == [(0,)]
+        assert await sink.ask("/readyz") == 503
+        front.code = None
+        await written(place, sink)
+        assert query(url, "SELECT response_id, version, respondent, erased FROM answers ORDER BY ALL") == [
+            ("a-1", 9, "", 1),
+            ("a-2", 3, "", 0),
+        ]
+        assert query(url, "SELECT response_id, comment, deleted FROM people") == [("a-1", "", 1)]
+        assert query(url, "SELECT through FROM positions FINAL") == [(10,)]
+        sink.end()
 
 
 async def test_answers_of_many_years_go_in(place: Place, url: str) -> None:
