@@ -117,6 +117,35 @@ async def test_a_wiped_disk_comes_back_from_a_checkpoint_and_only_the_tail_is_fo
     assert (await place.counted()).check() > 4_000
 
 
+async def test_workers_that_die_and_lose_their_disks_count_each_record_once_from_shared_checkpoints(
+    place: Place,
+) -> None:
+    variables = {"PULSE_CHECKPOINT_DIR": str(place.below / "checkpoints"), "PULSE_CHECKPOINT_EVERY": "PT0.2S"}
+    workers = [place.worker(f"worker-{number}", **variables) for number in range(2)]
+    for worker in workers:
+        await worker.ready()
+    sending = asyncio.create_task(place.send(answers(6_000), per_s=400))
+    for number in range(4):
+        before = await place.committed("pulse-worker", topics.FEEDBACK)
+
+        async def further(before: list[int] = before) -> bool:
+            return sum(await place.committed("pulse-worker", topics.FEEDBACK)) > sum(before) + 300
+
+        await until(further, 60)
+        worker = workers[number % 2]
+        worker.kill()
+        if number < 2:
+            shutil.rmtree(place.state(worker.name))
+        worker.start()
+    await sending
+    await place.folded()
+    assert (await place.counted()).check() > 4_000
+    text = "".join(worker.text for worker in workers)
+    assert "checkpoint_restored" in text
+    assert "checkpoint_failed" not in text
+    assert '"level": "critical"' not in text
+
+
 async def test_a_worker_that_joins_and_one_that_leaves_lose_and_double_nothing(place: Place) -> None:
     first = place.worker("worker-0")
     await first.ready()

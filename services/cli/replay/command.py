@@ -19,7 +19,7 @@ from services.cli import output
 from services.cli.codes import Exit, Fail
 from services.cli.replay.place import Place, find_place, log_of
 from services.common.logs import configure
-from stream.app import WORKER_GROUP
+from stream.app import WORKER_GROUP, calm_gc
 from stream.batches import records_off_the_wire
 from stream.checkpoints import Checkpoints, copy_database
 from stream.comparing import OUTPUTS
@@ -42,6 +42,7 @@ def run_replay(*, verify: bool, rebuild: bool, partitions: Sequence[int], data: 
     place = find_place(data)
     configure("replay", "console")
     records_off_the_wire()
+    calm_gc()
     chosen = sorted(set(partitions)) or list(range(topics.PARTITIONS))
     try:
         reports = asyncio.run(_run(place, chosen, rebuild=rebuild, as_json=as_json))
