@@ -107,7 +107,6 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
 LONGEST_LINES: Final = {"tests": 450, "": 330}  # a test file is a list of sentences
 # File → why it is longer than that.
 LONGER: Final[dict[str, str]] = {
-    "services/cli/main.py": "every command with its options, one beside another; bodies live elsewhere",
     "services/query/views.py": "what each route of the query service answers, one model beside another",
 }
 
