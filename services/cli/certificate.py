@@ -111,7 +111,12 @@ def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str
         None if now is None else now.answer_rows,
         "rows; one an answer stays and says that it was erased",
     )
-    yield "ClickHouse people", before.people_rows, None if now is None else now.people_rows, "rows of text and contact"
+    yield (
+        "ClickHouse people",
+        before.people_rows,
+        None if now is None else now.people_rows,
+        "rows of text and contact; replaced files are cleared from the disk later (docs: erasing)",
+    )
     yield (
         f"follow-ups ({FOLLOWUPS})",
         len(before.cases),
