@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
 from tests.engines import engines
 
 __all__ = ["engines"]
+
+# The same examples each time, however slow the machine is: a test that fails must fail again.
+settings.register_profile(
+    "pulse", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pulse")
