@@ -52,6 +52,12 @@ class Instance:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_with_disk(self, name: str) -> int:
+        """kill -9 a worker, and take its state away before it is started again; the pid it had."""
+        pid = self.kill(name)
+        os.rename(self.data / "state" / name, self.data / f"lost-{name}-{pid}")
+        return pid
+
     async def replaced(self, name: str, pid: int) -> float:
         """Wait until the supervisor has started another process in place of `pid`; how many seconds that took."""
         began = time.monotonic()
@@ -84,19 +90,20 @@ class Instance:
         raise AssertionError(f"not everything was worked off within {within_s} s: {told}\n{logs}")
 
 
-def start(data: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(data: Path, workers: int, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `pulse up` on a folder and free ports, on a leash: it ends when the tests are interrupted."""
     data.mkdir(parents=True, exist_ok=True)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PULSE_")}
     command = [sys.executable, "-m", "services.cli", "up", "--data", str(data), "--port-base", "0", "--json"]
+    command += ["--workers", str(workers)]
     with (data / "supervisor.log").open("ab") as log:
         return subprocess.Popen(on_leash(command), stdout=subprocess.PIPE, stderr=log, env={**inherited, **variables})
 
 
 @asynccontextmanager
-async def running(data: Path, **variables: str) -> AsyncIterator[Instance]:
+async def running(data: Path, workers: int = 1, **variables: str) -> AsyncIterator[Instance]:
     """An instance, ended with SIGTERM after the block. Raises AssertionError when one of its processes stays."""
-    process = start(data, variables)
+    process = start(data, workers, variables)
     try:
         assert process.stdout is not None
         line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), START_S)

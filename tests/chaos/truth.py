@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import topics
 from tests.chaos.receiver import Receiver
-from tests.chaos.sending import Body
+from tests.chaos.sending import Clients
 from tests.unit.stream.recount import Recount
 
 
@@ -34,6 +34,8 @@ class Figures:
     scores_wrong: int
     panes_wrong: int
     texts_missing: int
+    erased_left: int
+    excluded_counted: int
     detractors_without_followup: int
     cases_raised_twice: int
     cases_too_many_or_few: int
@@ -46,8 +48,9 @@ class Figures:
         return {name: value for name, value in list(asdict(self).items())[start:] if value}
 
 
-async def figures(kafka: str, clickhouse: str, acknowledged: Mapping[str, Body], receiver: Receiver) -> Figures:
+async def figures(kafka: str, clickhouse: str, clients: Clients, receiver: Receiver) -> Figures:
     """Read everything and compare."""
+    acknowledged = {i: body for i, body in clients.acknowledged.items() if i not in clients.erased}
     logs = await _read(kafka, topics.FEEDBACK)
     recounts = {number: Recount.of(records, number) for number, records in logs.items()}
     truth = {i: answer for recount in recounts.values() for (_, i), answer in recount.answers.items()}
@@ -67,18 +70,18 @@ async def figures(kafka: str, clickhouse: str, acknowledged: Mapping[str, Body],
         answers = {
             i: (score, case_id)
             for i, score, case_id in rows(
-                "SELECT response_id, score, case_id FROM answers FINAL "
+                "SELECT response_id, score, case_id FROM answers FINAL WHERE NOT erased "
                 "ORDER BY version DESC LIMIT 1 BY team, response_id"
             )
         }
-        texts = {i for (i,) in rows("SELECT response_id FROM people FINAL WHERE comment != ''")}
+        texts = {i for (i,) in rows("SELECT response_id FROM people WHERE comment != ''")}
     calling = [answer for answer in truth.values() if answer.calls and answer.counted]
     raised = Counter(event["case"]["case_id"] for event in events.values())
     wanted = len({(answer.team, answer.respondent or answer.response_id) for answer in calling})
     counted = sum(answer.counted for answer in truth.values())
     in_panes = sum(sum(pane[0]) for pane in panes.values())
     return Figures(
-        acknowledged=len(acknowledged),
+        acknowledged=len(clients.acknowledged),
         log_records=sum(map(len, logs.values())),
         counted=counted,
         cases=len(raised),
@@ -94,6 +97,8 @@ async def figures(kafka: str, clickhouse: str, acknowledged: Mapping[str, Body],
         scores_wrong=_scores_wrong(recounts, scores),
         panes_wrong=len(set(panes.items()) ^ set(_panes(recounts).items())),
         texts_missing=len({i for i, body in acknowledged.items() if "comment" in body} - texts),
+        erased_left=len(clients.erased & (texts | answers.keys() | truth.keys())),
+        excluded_counted=sum(truth[i].counted for i in clients.excluded),
         detractors_without_followup=sum(not answers.get(answer.response_id, (0, ""))[1] for answer in calling),
         cases_raised_twice=sum(count - 1 for count in raised.values()),
         cases_too_many_or_few=abs(len(raised) - wanted),
