@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -55,7 +56,8 @@ class Instance:
     def kill_with_disk(self, name: str) -> int:
         """kill -9 a worker, and take its state away before it is started again; the pid it had."""
         pid = self.kill(name)
-        os.rename(self.data / "state" / name, self.data / f"lost-{name}-{pid}")
+        with contextlib.suppress(FileNotFoundError):  # it had no partition yet
+            os.rename(self.data / "state" / name, self.data / f"lost-{name}-{pid}")
         return pid
 
     async def replaced(self, name: str, pid: int) -> float:

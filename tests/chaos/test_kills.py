@@ -41,7 +41,7 @@ async def test_thirty_kills_at_random_and_disks_lost_at_random(
 
 
 async def kills(data: Path, count: int, turns: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole run: who dies, and whether its disk dies too. Raises AssertionError with the figures that should be 0."""
+    """The whole run: who dies, and whether its disk does too. Raises AssertionError with what should be 0."""
     began = time.monotonic()
     bodies = make_answers(count, seed=count)
     async with (
