@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -156,6 +157,19 @@ async def test_a_new_team_and_a_followup_appear_by_themselves(page: Page, api: A
     await expect(card(page, "first-team").locator(".cases")).to_contain_text("1 open follow-up")
     assert "taken over" not in await page.title()
     assert await page.evaluate("window.kept") is True
+
+
+async def test_a_new_team_appears_also_when_its_event_is_ahead_of_the_tables(
+    page: Page, api: Api, tables: Tables, send: Send
+) -> None:
+    await opened(page, api)
+    await expect(page.get_by_text("No answers yet")).to_be_visible()
+    async with page.expect_request("**/fragments/cards**"):
+        await send(TEAM_SCORES, "late-team", team_scores("late-team", Tally(0, 0, 5), 5))
+    await asyncio.sleep(1)
+    tables.states(answers("late-team", [10] * 5))
+    everything_is_stored(tables, 10)
+    await expect(score(page, "late-team")).to_have_text("+100", timeout=8_000)
 
 
 async def test_a_key_in_the_address_signs_in_and_stays_nowhere(page: Page, api: Api) -> None:

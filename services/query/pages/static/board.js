@@ -70,8 +70,17 @@ function show(card, figures) {
   if (before !== field(card, "score").textContent + field(card, "answers").textContent) flash(card);
 }
 
-// What waits to be fetched: teams with the newest record their event named, everything, the follow-ups.
-const stale = { teams: new Map(), all: false, followups: false, records: new Set() };
+// What waits to be fetched: teams with the newest record their event named, everything (with the records of teams
+// that are new to the page), the follow-ups.
+const nothing = () => ({ teams: new Map(), all: false, news: new Map(), followups: false, records: new Map() });
+const stale = nothing();
+// Of several records ("partition:offset") the newest of each partition is worth waiting for.
+function waitFor(records, record) {
+  const [partition, offset] = record.split(":").map(Number);
+  if (!(records.get(partition) > offset)) records.set(partition, offset);
+}
+const places = (records) => [...records].map(([partition, offset]) => `${partition}:${offset}`);
+
 let timer = null;
 let fetchedAt = -Infinity;
 
@@ -89,14 +98,15 @@ async function piece(address) {
 }
 
 async function fetchStale() {
-  const { teams, all, followups } = stale;
-  const records = stale.records;
-  Object.assign(stale, { teams: new Map(), all: false, followups: false, records: new Set() });
+  const { teams, all, news, followups, records } = stale;
+  Object.assign(stale, nothing());
   try {
     if (all || teams.size) {
       const query = new URLSearchParams({ window: windowName });
-      if (all) query.set("after", board.dataset.after);
-      else for (const [team, record] of teams) {
+      if (all) {
+        query.set("after", board.dataset.after);
+        for (const record of places(news)) query.append("at_least", record); // an event is faster than the tables
+      } else for (const [team, record] of teams) {
         query.append("team", team);
         query.append("at_least", record);
       }
@@ -106,7 +116,7 @@ async function fetchStale() {
     }
     if (all || followups) {
       const query = new URLSearchParams();
-      for (const record of records) query.append("at_least", record);
+      for (const record of places(records)) query.append("at_least", record);
       document.getElementById("followups").replaceChildren(await piece(`/fragments/followups?${query}`));
     }
   } catch {
@@ -153,12 +163,15 @@ function listen() {
     const found = scores.windows.find((one) => one.window === windowName);
     if (card && found) show(card, found.all);
     if (card) stale.teams.set(scores.team, scores.record);
-    else if (!board.dataset.after) stale.all = true; // a team this page has not seen
+    else if (!board.dataset.after) {
+      stale.all = true; // a team this page has not seen
+      waitFor(stale.news, scores.record);
+    }
     refresh();
   });
   on("followup", (followup) => {
     stale.followups = true;
-    stale.records.add(followup.record);
+    waitFor(stale.records, followup.record);
     if (cards().has(followup.team)) stale.teams.set(followup.team, followup.record);
     refresh();
   });
