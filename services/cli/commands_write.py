@@ -10,7 +10,7 @@ from services.cli.base import app
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
 
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait until it is seen to be done.", min=1)]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait until it is seen to be done.", min=0.1)]
 QueryUrl = Annotated[str | None, typer.Option("--query-url", help="Address of the query service, beside --url.")]
 Reason = Annotated[str, typer.Option("--reason", help="test, bot, invalid or duplicate_person.")]
 

@@ -119,7 +119,7 @@ def test_a_row_that_is_left_is_told_with_the_certificate_so_far(
     rows: tuple[int, int], pulse: Pulse, door: FakeService, data: Path
 ) -> None:
     door.says("/v1/stored", held(*rows))
-    asked = ("erase", "--team", "support", "--response", ID, "--wait", "1", "--data", str(data))
+    asked = ("erase", "--team", "support", "--response", ID, "--wait", "0.2", "--data", str(data))
     done = pulse(*asked)
     assert done.exit_code == Exit.NOT_READY
     assert "run it again" in done.stderr
@@ -137,10 +137,10 @@ def test_a_fold_or_a_read_side_that_is_behind_is_waited_for_and_then_told(
         door.says("/v1/position", position(folded=17))
     else:
         door.says("/v1/position", {"title": "not yet"}, 503)
-    done = pulse("exclude", "support", ID, "--reason", "test", "--wait", "1", "--json", "--data", str(data))
+    done = pulse("exclude", "support", ID, "--reason", "test", "--wait", "0.2", "--json", "--data", str(data))
     assert done.exit_code == Exit.NOT_READY
     assert json.loads(done.stdout)["seen"] is False
-    done = pulse("erase", "--team", "support", "--response", ID, "--wait", "1", "--json", "--data", str(data))
+    done = pulse("erase", "--team", "support", "--response", ID, "--wait", "0.2", "--json", "--data", str(data))
     assert done.exit_code == Exit.NOT_READY
     assert [one["seen"] for one in json.loads(done.stdout)["erasures"]] == [False]
 
