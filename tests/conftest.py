@@ -10,6 +10,11 @@ __all__ = ["engines"]
 
 # The same examples each time, however slow the machine is: a test that fails must fail again.
 settings.register_profile(
-    "pulse", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "pulse",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=50,
 )
 settings.load_profile("pulse")

@@ -25,7 +25,7 @@ from tests.unit.stream.fakes import (
 # The normal run draws the same examples each time. PULSE_PROPERTY_EXAMPLES=20000 looks further, at random.
 _MORE: Final = os.environ.get("PULSE_PROPERTY_EXAMPLES")
 PROPERTY: Final = settings(
-    max_examples=int(_MORE or 120),
+    max_examples=int(_MORE or 60),
     derandomize=_MORE is None,
     database=None,
     deadline=None,
