@@ -24,7 +24,7 @@ class PaneChange(msgspec.Struct, frozen=True, gc=False):
     latest: list[int]
 
 
-class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True):
+class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The resolved state of one answer after the record at `version`.
 
     `event_ms` and `first_offset` are fixed by the first accepted record of the id; `known_ms` is the append time

@@ -188,6 +188,8 @@ def _options(cache: Cache) -> Options:
     options.set_max_background_jobs(2)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_memtable_prefix_bloom_ratio(0.02)
+    options.set_memtable_whole_key_filtering(True)
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_MIB)
     options.set_max_open_files(64)

@@ -7,7 +7,7 @@ changes neither the set of events nor the last value of any key.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from schemas import topics
@@ -22,6 +22,7 @@ from stream.domain.values import Meta
 from stream.domain.view import LogRecord, View
 from stream.domain.work import Effects, Work
 
+AT_ONCE: Final = 128  # records read before they are applied: few enough to be in the processor's cache still
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 
 # A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
@@ -47,7 +48,7 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
     work = Work(view, meta, partition, generation)
-    for record, at_ms, message, team, key, respondent in _read(work, records):
+    for record, at_ms, message, team, key, respondent in _steps(work, records):
         work.at(record.offset, at_ms)
         refused: Unusable | None = None
         if isinstance(message, Answer):
@@ -88,15 +89,20 @@ def record_crc(record: LogRecord) -> int:
     return zlib.crc32(record.value or b"", zlib.crc32(record.key or b""))
 
 
+def _steps(work: Work, records: Sequence[LogRecord]) -> Iterator[Step]:
+    for start in range(0, len(records), AT_ONCE):
+        yield from _read(work, records[start : start + AT_ONCE])
+
+
 def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
-    """Read the records, and every key that an ordinary answer asks for: so a batch costs one read of the state."""
+    """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
     teams: dict[bytes | None, TeamBatch | Unusable] = {}
     for record in records:
         at_ms = appended_ms(record)
         message = read(record.value)
-        if isinstance(message, Tick | EraseRespondent | Unusable):
+        if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Unusable):
             steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)

@@ -41,9 +41,10 @@ def read(value: bytes | None) -> FeedbackRecord | Unusable:
         return Unusable("undecodable", "not UTF-8")
     except RecursionError:
         return Unusable("undecodable", "nested too deep")
-    if isinstance(message, Answer) and not 0 <= message.revision <= MOST_REVISIONS:
-        return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
-    if isinstance(message, Tick | EraseRespondent):
+    if isinstance(message, Answer):
+        if not 0 <= message.revision <= MOST_REVISIONS:
+            return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
+    elif isinstance(message, Tick | EraseRespondent):
         return message
     if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
         return Unusable("bad_field", "response_id is a UUID")

@@ -59,7 +59,7 @@ class TeamBatch:
         work = self.work
         pane = self.panes.get(minute)
         if pane is None:
-            raw = work.stored(self.prefixes.pane + keys.number(minute))
+            raw = work.get(self.prefixes.pane + keys.number(minute))
             pane = self.panes[minute] = list(EMPTY_PANE) if raw is None else values.PANE.unpack(raw)
         pane[score] += of_all
         pane[score + 11] += of_latest
@@ -112,7 +112,7 @@ class TeamBatch:
         """The team's live windows. Nothing is due, so their sums hold at the live minute."""
         team = self._windows
         if team is None:
-            raw = self.work.stored(self.prefixes.team)
+            raw = self.work.get(self.prefixes.team)
             team = self._windows = windows.fresh(self.work.minute) if raw is None else values.TEAM.unpack(raw)
             self._stored_due = team.due
             self.work.due(self, team.due)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -116,11 +115,6 @@ class Codec(Generic[T]):
     def pack(self, value: T) -> bytes:
         """The stored form."""
         return VERSION + self._encode(value)
-
-    def pack_all(self, items: Mapping[bytes, T]) -> dict[bytes, bytes]:
-        """Keys with the stored forms of their values."""
-        encode = self._encode
-        return {key: VERSION + encode(value) for key, value in items.items()}
 
     def unpack(self, raw: bytes) -> T:
         """The value of a stored form."""

@@ -59,6 +59,7 @@ class Work:
         self.shown_until = (meta.known_ms - LATE_MS) // MINUTE_MS
         self.offset = meta.position
         self.version = 0
+        self._turn_ms = self.known_ms // MINUTE_MS * MINUTE_MS + 1
         self._first_version = ids.version(generation, 0)
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
@@ -69,28 +70,21 @@ class Work:
         self._puts: dict[bytes, bytes | None] = {}
         self._put_answers: list[bytes] = []  # `a` keys that are put and not yet in the index
         self._index: dict[bytes, set[bytes]] = {}
-        self._answers: dict[bytes, Resolved] = {}
-        self._changed_answers: dict[bytes, Resolved] = {}
-        self._newest: dict[bytes, Newest | None] = {}
-        self._changed_newest: dict[bytes, Newest | None] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def prefetch(self, wanted: Sequence[bytes]) -> None:
+    def prefetch(self, keys_: Sequence[bytes]) -> None:
         """Read many keys in one go. Only speed depends on it: a key that is missed here is read when it is needed."""
-        self._seen.update(zip(wanted, self.view.get_many(wanted), strict=True))
+        seen = self._seen
+        wanted = [key for key in keys_ if key not in seen]
+        seen.update(zip(wanted, self.view.get_many(wanted), strict=True))
 
-    def stored(self, key: bytes) -> bytes | None:
-        """The value of a key as of the last committed batch."""
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, with this batch's own puts."""
         found = self._seen.get(key, _UNREAD)
         if found is _UNREAD:
             found = self._seen[key] = self.view.get_many((key,))[0]
         return found
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key, with this batch's own puts."""
-        found = self._puts.get(key, _UNREAD)
-        return self.stored(key) if found is _UNREAD else found
 
     def of(self, name: str) -> TeamBatch:
         """What this batch knows of a team."""
@@ -101,22 +95,13 @@ class Work:
 
     def answer(self, key: bytes) -> Resolved | None:
         """The answer stored under an `r` key."""
-        found = self._answers.get(key)
-        if found is None:
-            raw = self._seen.get(key, _UNREAD)
-            if raw is _UNREAD:
-                raw = self.stored(key)
-            if raw is not None:
-                found = self._answers[key] = values.RESOLVED.unpack(raw)
-        return found
+        raw = self.get(key)
+        return None if raw is None else values.RESOLVED.unpack(raw)
 
     def newest(self, key: bytes) -> Newest | None:
         """The newest counted answer stored under an `l` key."""
-        if key in self._newest:
-            return self._newest[key]
-        raw = self.stored(key)
-        found = self._newest[key] = None if raw is None else values.NEWEST.unpack(raw)
-        return found
+        raw = self.get(key)
+        return None if raw is None else values.NEWEST.unpack(raw)
 
     def answers_of(self, team: str, respondent: str) -> Iterator[str]:
         """Response ids of a respondent, newest event first; read as far as they are asked for."""
@@ -160,11 +145,11 @@ class Work:
 
     def put(self, key: bytes, raw: bytes | None) -> None:
         """Set a raw value; None deletes."""
-        self._puts[key] = raw
+        self._seen[key] = self._puts[key] = raw
 
     def put_answer(self, key: bytes, resolved: Resolved) -> None:
         """Store an answer under its `r` key."""
-        self._answers[key] = self._changed_answers[key] = resolved
+        self._seen[key] = self._puts[key] = values.RESOLVED.pack(resolved)
 
     def forget_text(self, team: str, response_id: str) -> None:
         """The personal text of an answer goes."""
@@ -172,7 +157,7 @@ class Work:
 
     def put_newest(self, key: bytes, newest: Newest | None) -> None:
         """Store, or forget, a respondent's newest counted answer."""
-        self._newest[key] = self._changed_newest[key] = newest
+        self._seen[key] = self._puts[key] = None if newest is None else values.NEWEST.pack(newest)
 
     def put_answer_of(self, prefix: bytes, resolved: Resolved, response_id: str | None) -> None:
         """Note that an answer is, or with None no longer is, one of a respondent's (`keys.answers_of`)."""
@@ -182,7 +167,7 @@ class Work:
 
     def put_case(self, case: Case) -> None:
         """Store a case."""
-        self._puts[keys.case(case.team, case.case_id)] = values.CASE.pack(case)
+        self.put(keys.case(case.team, case.case_id), values.CASE.pack(case))
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -192,11 +177,17 @@ class Work:
         self.version = self._first_version + offset
         if appended_ms > self.known_ms:
             self.known_ms = appended_ms
-            self.shown_until = (appended_ms - LATE_MS) // MINUTE_MS
-            minute = -(-appended_ms // MINUTE_MS)
-            if minute > self.minute:
-                before, self.minute = self.minute, minute
-                self._fire(before)
+            if appended_ms >= self._turn_ms:
+                self._turn(appended_ms)
+
+    def _turn(self, appended_ms: int) -> None:
+        """A minute may begin, or have ended long enough."""
+        self.shown_until = (appended_ms - LATE_MS) // MINUTE_MS
+        minute = -(-appended_ms // MINUTE_MS)
+        self._turn_ms = minute * MINUTE_MS + (minute * MINUTE_MS == appended_ms)
+        if minute > self.minute:
+            before, self.minute = self.minute, minute
+            self._fire(before)
 
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
@@ -222,9 +213,6 @@ class Work:
     def effects(self, meta: Meta) -> Effects:
         """Everything this batch changed and says."""
         changes = self._puts
-        changes |= values.RESOLVED.pack_all(self._changed_answers)
-        for key, newest in self._changed_newest.items():
-            changes[key] = None if newest is None else values.NEWEST.pack(newest)
         for team in self.teams.values():
             team.store(changes)
         changes[keys.META] = values.META.pack(meta)

@@ -36,11 +36,6 @@ def test_a_value_is_read_back_as_it_was_and_one_of_an_unknown_version_is_refused
             codec.unpack(other)
 
 
-def test_many_values_are_packed_as_one_is() -> None:
-    pane = list(range(22))
-    assert dict(values.PANE.pack_all({b"a": pane})) == {b"a": values.PANE.pack(pane)}
-
-
 @PROPERTY
 @given(NAMES, st.integers(0, 1 << 40), NAMES, st.integers(0, 1 << 40))
 def test_panes_lie_in_the_order_of_their_minutes_and_apart_from_other_teams(
