@@ -153,7 +153,7 @@ class Outputs:
         if self._floors.get(topic) == self._limit:
             self._floors[topic] = min(self._limit, self._told_through(message))
         for name, version, content, at_ms in self._things(topic, message):
-            if version < self._from or version >> 48 != self._generation or at_ms < self._since_ms:
+            if version < self._from or ids.generation_of(version) != self._generation or at_ms < self._since_ms:
                 continue
             if version >= self._limit:
                 self._newer.add(name)

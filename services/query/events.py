@@ -17,10 +17,10 @@ from schemas.topics import FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
 from services.query.feed import EventName
 from services.query.params import from_ms, when
 from services.query.views import Numbers, View, numbers
+from stream.domain.ids import offset_of
 from stream.domain.minutes import window_name
 from stream.domain.scores import Tally, display, nps
 
-_OFFSET: Final = (1 << 48) - 1  # a version is generation * 2**48 + offset
 _SCORES = msgspec.json.Decoder(TeamScores)
 _CHANGES = msgspec.json.Decoder(ChangesRecord)
 _FOLLOWUPS = msgspec.json.Decoder(FollowupRecord)
@@ -158,7 +158,7 @@ def score_event(scores: TeamScores, partition: int, min_sample: int) -> LiveScor
         as_of=when(scores.as_of),
         valid_until=None if scores.valid_until is None else when(scores.valid_until),
         version=scores.version,
-        record=f"{partition}:{scores.version & _OFFSET}",
+        record=f"{partition}:{offset_of(scores.version)}",
         windows=[
             LiveWindowView(
                 window=window_name(window.minutes),
@@ -187,7 +187,7 @@ def followup_event(event: FollowupEvent, partition: int) -> LiveFollowupView:
         raised_at=from_ms(case.raised_ms),
         contact_due_at=from_ms(case.contact_due_ms),
         resolve_due_at=from_ms(case.resolve_due_ms),
-        record=f"{partition}:{case.version & _OFFSET}",
+        record=f"{partition}:{offset_of(case.version)}",
     )
 
 
@@ -214,7 +214,7 @@ def correction_event(team: str, correction: Correction, partition: int) -> LiveC
             for move in correction.windows
         ],
         version=correction.version,
-        record=f"{partition}:{correction.version & _OFFSET}",
+        record=f"{partition}:{offset_of(correction.version)}",
     )
 
 

@@ -29,11 +29,10 @@ from services.query.params import (
 )
 from services.query.routes_answers import BANDS
 from services.query.views import BehindView, ExplainView, LogPlaceView, Numbers, numbers
+from stream.domain.ids import offset_of
 from stream.domain.scores import band_of
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=READ_AT_LEAST)
-
-_OFFSET = (1 << 48) - 1  # a version is generation * 2**48 + offset
 
 
 @router.get("/teams/{team}/score/explain", summary="Where a score comes from: every answer behind it")
@@ -88,7 +87,7 @@ def _same_question(asked: Ask, place: Place, *, given: bool) -> Ask:
 def _view(team: str, question: Ask, found: Explained, min_sample: int) -> ExplainView:
     figures = numbers(found.tally, min_sample)
     moment, partition = found.moment, partition_of_team(team)
-    newest = f"{partition}:{moment.newest & _OFFSET}" if moment.newest else None
+    newest = f"{partition}:{offset_of(moment.newest)}" if moment.newest else None
     known_ms = moment.known_ms if question.known_ms is None else question.known_ms
     return ExplainView(
         **{name: getattr(figures, name) for name in Numbers.model_fields},
@@ -115,6 +114,6 @@ def _behind(row: Behind, partition: int) -> BehindView:
         known_at=from_ms(row.known_ms),
         revision=row.revision,
         respondent=row.respondent or None,
-        record=f"{partition}:{row.version & _OFFSET}",
+        record=f"{partition}:{offset_of(row.version)}",
         version=row.version,
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.domain import ids
-from stream.domain.ids import NAMESPACE, uuid5, version
+from stream.domain.ids import NAMESPACE, generation_of, offset_of, uuid5, version
 from tests.unit.stream.logs import PROPERTY
 
 ANSWER = "00000000-0000-7000-8000-000000000001"
@@ -52,3 +52,9 @@ def test_a_version_grows_with_the_log_and_a_later_generation_outdoes_any_offset(
     assert version(1, 5) == 281_474_976_710_661 == 2**48 + 5
     assert version(1, 5) < version(1, 6) < version(2, 0)
     assert ids.version(32_767, 2**48 - 1) < 2**63
+
+
+@pytest.mark.parametrize(("generation", "offset"), [(0, 0), (1, 0), (1, 5), (2, 2**48 - 1), (32_767, 41)])
+def test_a_version_tells_the_generation_and_the_offset_it_was_made_of(generation: int, offset: int) -> None:
+    made = version(generation, offset)
+    assert (generation_of(made), offset_of(made)) == (generation, offset)
