@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,13 @@ from stream.domain.scores import Difference, Tally, adjusted_wald, display, nps,
 
 LEVEL = 0.95
 State = Literal["ok", "too_few", "empty"]
+Excluded = Annotated[
+    dict[str, int],
+    Field(
+        description="answers in the window that are not counted, by reason; one with two reasons stands under both. "
+        "`erased`: erased since, also where `known_at` is before that"
+    ),
+]
 
 
 class View(BaseModel):
@@ -72,10 +79,7 @@ class WindowHead(View):
 class ScoreView(Numbers, WindowHead):
     """The score of one window."""
 
-    excluded: dict[str, int] = Field(
-        description="answers in the window that are not counted, by reason; one with two reasons stands under both. "
-        "`erased`: erased since, also where `known_at` is before that"
-    )
+    excluded: Excluded
     version: int = Field(description="greatest version of what was read; 0 when there is nothing")
 
 
@@ -117,10 +121,7 @@ class ExplainView(Numbers):
     )
     from_: datetime | None = Field(alias="from", description="null: from the beginning")
     to: datetime
-    excluded: dict[str, int] = Field(
-        description="answers in the window that are not counted, by reason; one with two reasons stands under both. "
-        "`erased`: erased since, also where `known_at` is before that"
-    )
+    excluded: Excluded
     log: LogPlaceView
     items: list[BehindView]
     next_cursor: str | None = Field(description="null on the last page")
