@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from services.alerts import routes
 from services.alerts.channels import Channel
 from services.alerts.flow import Flow
-from services.alerts.lanes import Lane, wall_ms
+from services.alerts.lanes import Lane
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
@@ -29,6 +29,7 @@ from services.alerts.store import STEP_ROWS, Store
 from services.alerts.store_file import DirInUse, NotOurFile
 from services.alerts.webhook import BadSettings, SignedWebhook, checked
 from services.common import http, logs
+from services.common.clock import wall_clock_ms
 from services.common.http import Ready
 from services.common.keys import Keyring
 from services.common.settings import AlertsSettings
@@ -93,7 +94,7 @@ class Alerts:
     async def _sweep(self) -> None:
         while True:
             live = [lane.channel.name for lane in self._lanes if not lane.disabled]
-            touched = await self.store.sweep(wall_ms(), live)
+            touched = await self.store.sweep(wall_clock_ms(), live)
             await asyncio.sleep(_SWEEP_EVERY_S if touched < STEP_ROWS else 0.1)
 
 

@@ -20,8 +20,9 @@ from services.alerts import metrics
 from services.alerts.amending import AMENDING
 from services.alerts.deliveries import Delivery
 from services.alerts.kafka import kept_up, partitions_of
-from services.alerts.lanes import Lane, wall_ms
+from services.alerts.lanes import Lane
 from services.alerts.store import Store
+from services.common.clock import wall_clock_ms
 
 log = structlog.get_logger()
 
@@ -163,13 +164,13 @@ class Flow:
             Delivery(lane.channel.name, event) for event in events for lane in self._lanes if lane.channel.wants(event)
         ]
         amending = [event for event in events if event.kind in AMENDING]
-        new = await self._store.add(wanted, wall_ms()) if wanted else []
+        new = await self._store.add(wanted, wall_clock_ms()) if wanted else []
         if amending:
             # Of these cases the lanes load what is pending still: what `add` gave may be out of date.
             cases = {event.case.case_id for event in amending}
             late = {delivery.channel for delivery in new if delivery.event.case.case_id in cases}
             new = [delivery for delivery in new if delivery.event.case.case_id not in cases]
-            late |= {delivery.channel for delivery in await self._store.amend(amending, wall_ms())}
+            late |= {delivery.channel for delivery in await self._store.amend(amending, wall_clock_ms())}
         else:
             late = set()
         for lane in self._lanes:

@@ -7,7 +7,6 @@ was left by an earlier process and what is to be tried again. Nothing polls: a l
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from random import SystemRandom
 from typing import Final
@@ -20,6 +19,7 @@ from services.alerts.deliveries import Delivery, State
 from services.alerts.people import Absence, People, Text
 from services.alerts.retries import Outcome, next_wait_ms, too_old
 from services.alerts.store import Store
+from services.common.clock import wall_clock_ms
 
 log = structlog.get_logger()
 
@@ -30,11 +30,6 @@ _NEVER_MS: Final = 1 << 62
 _random = SystemRandom().random
 
 
-def wall_ms() -> int:
-    """Milliseconds UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class Lane:
     """Sends what `offer` hands over and what the store holds. `run` ends by cancellation or by the unforeseen."""
 
@@ -43,7 +38,7 @@ class Lane:
         channel: Channel,
         store: Store,
         people: People,
-        now_ms: Callable[[], int] = wall_ms,
+        now_ms: Callable[[], int] = wall_clock_ms,
         chance: Callable[[], float] = _random,
     ) -> None:
         self.channel = channel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from schemas.topics import PEOPLE
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.people import Cache, Text
+from services.common.clock import wall_clock_ms
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class PeopleTail:
             await consumer.start()
             partitions = partitions_of(PEOPLE)
             consumer.assign(partitions)
-            since_ms = int(time.time() * 1_000) - BACK_MS
+            since_ms = wall_clock_ms() - BACK_MS
             starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
             ends = await consumer.end_offsets(partitions)
             for partition in partitions:

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from standardwebhooks import Webhook
 from schemas.followups import FollowupEvent
 from services.alerts.channels import Message
 from services.alerts.retries import Outcome, outcome_of
+from services.common.clock import wall_clock_ms
 
 BODY_MAX_BYTES: Final = 20_000
 TIMEOUT_S: Final = 15.0
@@ -86,7 +86,7 @@ class SignedWebhook:
             async with self._session.post(
                 self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
-                outcome = outcome_of(answer.status, answer.headers.get("Retry-After"), int(time.time() * 1_000))
+                outcome = outcome_of(answer.status, answer.headers.get("Retry-After"), wall_clock_ms())
                 # The status is the answer. The body is read, a little of it, only to keep the connection.
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with asyncio.timeout(_ANSWER_TIMEOUT_S):

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 MOST_MS: Final = 5_000
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class BrokerClock:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from schemas.responses import Accepted, BatchItem, BatchResult, FieldError
+from services.common.clock import wall_clock_ms
 from services.common.http import PROBLEM_JSON
 from services.common.problems import (
     Forbidden,
@@ -51,10 +52,6 @@ _encode = msgspec.json.Encoder().encode
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def _clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Door:
     """The ASGI app of the service: answers the hot addresses, and hands everything else to `pages`."""
 
@@ -65,7 +62,7 @@ class Door:
         reader: Reader,
         access: Access,
         max_in_flight: int,
-        now_ms: Callable[[], int] = _clock,
+        now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._pages = pages
         self._publisher = publisher

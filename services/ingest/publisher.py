@@ -28,8 +28,9 @@ from aiokafka.errors import KafkaError
 from schemas.feedback import Tick
 from schemas.responses import Receipt
 from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
+from services.common.clock import wall_clock_ms
 from services.ingest import metrics
-from services.ingest.clock import BrokerClock, wall_clock_ms
+from services.ingest.clock import BrokerClock
 from services.ingest.port import NotHeld, Outgoing
 from services.ingest.producer import CONNECT_S, LOG_APPEND_TIME, check_clock, check_topics, make_producer, stop
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ import uvloop
 from fastapi import FastAPI
 
 from services.common import http, logs
+from services.common.clock import wall_clock_ms
 from services.common.keys import Keyring
 from services.common.problems import Unavailable
 from services.common.settings import QuerySettings
@@ -51,11 +51,6 @@ _ROUTES: Final = (
     *(routes_scores, routes_explain, routes_answers, routes_stored),
     *(routes_followups, routes_live, routes_pages),
 )
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970 by this machine's clock."""
-    return time.time_ns() // 1_000_000
 
 
 def build_app(

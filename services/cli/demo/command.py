@@ -25,6 +25,7 @@ from services.cli.demo.sample import DIPPING, Sample, draw
 from services.cli.demo.verdict import Verdict, judge
 from services.cli.instance import ClientFile, Door
 from services.cli.reading import printable
+from services.common.clock import wall_clock_ms
 
 LIVE_PER_S: Final = 12.0
 LIVE_PER_S_ONCE: Final = 40.0
@@ -99,7 +100,7 @@ def _briefly(line: str) -> str:
 async def _play(
     client: ClientFile, inbox: Inbox, screen: _Screen, ready_s: float, *, once: bool, as_json: bool
 ) -> None:
-    since_ms = time.time_ns() // 1_000_000
+    since_ms = wall_clock_ms()
     sample = draw(secrets.token_hex(4), since_ms)
     at_least = await _send(client, sample, screen, LIVE_PER_S_ONCE if once else LIVE_PER_S)
     sent = [*sample.history, *sample.edits, *sample.live]

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import re
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from services.cli.importer.source import Records, Source, Unreadable
 from services.cli.importer.tallies import Summary
 from services.cli.instance import Door
 from services.cli.output import note
+from services.common.clock import wall_clock_ms
 
 _BREATH: Final = 500  # rows between two looks at signals and the progress bar
 _DRAIN_S: Final = 5.0
@@ -96,7 +96,7 @@ class _Run:
         with Records(self._job.source, self._job.delimiter) as records:
             header = self._header(records)
             self._rejects = Rejects(self._job.rejects, self._job.source.path, header)
-            parser = Parser(self._job.mapping.positions(header), len(header), self._job.options, _now_ms())
+            parser = Parser(self._job.mapping.positions(header), len(header), self._job.options, wall_clock_ms())
             try:
                 try:
                     await self._rows(records, parser)
@@ -221,7 +221,3 @@ class _Run:
         return Fail(
             Exit.INTERRUPTED, f"stopped; everything through row {through} is held, the same command goes on there"
         )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
