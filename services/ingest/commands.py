@@ -6,7 +6,7 @@ Each passes, in this order: an admin key, its type and size, its fields, the log
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,7 @@ from schemas.feedback import Erase, EraseRespondent, Exclude, Include
 from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
 from schemas.topics import PARTITIONS, partition_of
 from services.common.keys import Keyring
-from services.common.problems import Forbidden, Invalid, Problem, Unauthorized, Unavailable
+from services.common.problems import Forbidden, Problem, Unauthorized, Unavailable
 from services.ingest import metrics, strict
 from services.ingest.body import JSON, SINGLE_LIMIT, Gone, media_type, read_body
 from services.ingest.identity import respondent_key
@@ -100,7 +100,7 @@ def _named(request: Request) -> tuple[str, str]:
     found: dict[str, str] = request.path_params
     errors = [error for name, of in _IN_PATH.items() for error in strict.walk(found[name], of, name)]
     if errors:
-        raise _invalid(errors)
+        raise _counted(strict.invalid(errors))
     return found["team"], found["response_id"]
 
 
@@ -121,9 +121,8 @@ async def _body(request: Request, of: type[Body]) -> Body:
     errors = [*strict.walk(value, inspect.type_info(of))]
     if isinstance(value, strict.Members):
         errors += _rules(value, of)
-    firsts = {error.path: error for error in reversed(errors)}
-    if firsts:
-        raise _invalid(sorted(firsts.values(), key=lambda error: error.path)[: strict.MAX_ERRORS])
+    if errors:
+        raise _counted(strict.invalid(strict.told(errors)))
     return msgspec.convert(value, of)
 
 
@@ -150,7 +149,8 @@ def _key_of(person: PersonIn, secrets: Secrets) -> str:
     who = RespondentIn(id=person.id, email=person.email, phone=person.phone)
     key = respondent_key(secrets.respondent, who, secrets.region)
     if key is None:
-        raise _invalid([FieldError("respondent.phone", "is no phone number that answers could be known by")])
+        unknown = FieldError("respondent.phone", "is no phone number that answers could be known by")
+        raise _counted(strict.invalid([unknown]))
     return key
 
 
@@ -196,12 +196,6 @@ Known = TypeVar("Known", bound=Problem)
 def _counted(problem: Known) -> Known:
     metrics.PROBLEMS.labels(problem.code).inc()
     return problem
-
-
-def _invalid(errors: Iterable[FieldError]) -> Invalid:
-    told = [{"path": error.path, "message": error.message} for error in errors]
-    count = "1 field is" if len(told) == 1 else f"{len(told)} fields are"
-    return _counted(Invalid(f"{count} not valid; errors names each with its path", errors=told))
 
 
 def _reply(status: int, body: msgspec.Struct) -> Response:

@@ -12,7 +12,6 @@ from schemas.feedback import Answer
 from schemas.people import Person, person_key
 from schemas.responses import FieldError, RespondentIn, ResponseIn
 from schemas.topics import partition_of
-from services.common.problems import Invalid
 from services.ingest import strict
 from services.ingest.access import Caller
 from services.ingest.identity import content_hash, keyed_id, respondent_key, uuid7
@@ -55,11 +54,11 @@ class Reader:
         except (ValueError, RecursionError) as error:  # msgspec's errors and our own of times are ValueErrors
             errors = self._errors(raw, caller, now_ms, keyed=idempotency_key is not None)
             fallback = [FieldError("$", str(error) if isinstance(error, msgspec.MsgspecError) else "is not valid")]
-            raise _invalid(errors or fallback) from None
+            raise strict.invalid(errors or fallback) from None
         if _doubtful(raw, canonical) or caller.widget or found.revision:
             errors = self._errors(raw, caller, now_ms, keyed=idempotency_key is not None)
             if errors:
-                raise _invalid(errors)
+                raise strict.invalid(errors)
         response_id = found.response_id
         if response_id is None:
             if idempotency_key is not None:
@@ -119,8 +118,7 @@ class Reader:
         errors = [*strict.walk(value, _TYPE)]
         if isinstance(value, strict.Members):
             errors += self._rules(value, caller, now_ms, keyed=keyed)
-        firsts = {error.path: error for error in reversed(errors)}
-        return sorted(firsts.values(), key=lambda error: error.path)[: strict.MAX_ERRORS]
+        return strict.told(errors)
 
     def _rules(self, value: strict.Members, caller: Caller, now_ms: int, *, keyed: bool) -> Iterable[FieldError]:
         """What the types cannot say."""
@@ -156,11 +154,3 @@ def _doubtful(raw: bytes, canonical: bytes) -> bool:
     stands twice, unless one was written as an escape. Nulls make a difference too; then the slow reading decides.
     """
     return raw.count(b":") != canonical.count(b":") or b"\\u0000" in raw or b"\\u003" in raw
-
-
-def _invalid(errors: list[FieldError]) -> Invalid:
-    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
-    return Invalid(
-        f"{count} not valid; errors names each with its path",
-        errors=[{"path": error.path, "message": error.message} for error in errors],
-    )

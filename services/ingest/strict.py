@@ -11,14 +11,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import inspect
 
 from schemas.commands import KEY_PATTERN
 from schemas.responses import EMAIL_PATTERN, TEAM_PATTERN, UUID_PATTERN, FieldError, whole
-from services.common.problems import NotJson
+from services.common.problems import Invalid, NotJson
 
 MAX_ERRORS: Final = 50  # a body can hold thousands of unknown fields; nobody reads them all
 _LONG_DIGITS: Final = 20  # longer whole numbers are out of every range we take, and costly to read
@@ -128,6 +128,23 @@ def walk(value: Any, of: inspect.Type, path: str = "") -> Iterator[FieldError]:
             yield _error(path, "must be true or false")
     else:
         raise TypeError(f"no rule for {of}")
+
+
+def told(errors: Iterable[FieldError]) -> list[FieldError]:
+    """What of the errors a client is told: of each path the first, by path, at most MAX_ERRORS."""
+    firsts: dict[str, FieldError] = {}
+    for error in errors:
+        firsts.setdefault(error.path, error)
+    return sorted(firsts.values(), key=lambda error: error.path)[:MAX_ERRORS]
+
+
+def invalid(errors: Sequence[FieldError]) -> Invalid:
+    """The problem that names these fields."""
+    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
+    return Invalid(
+        f"{count} not valid; errors names each with its path",
+        errors=[{"path": error.path, "message": error.message} for error in errors],
+    )
 
 
 def _error(path: str, message: str) -> FieldError:
