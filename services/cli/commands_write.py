@@ -15,42 +15,29 @@ QueryUrl = Annotated[str | None, typer.Option("--query-url", help="Address of th
 Reason = Annotated[str, typer.Option("--reason", help="test, bot, invalid or duplicate_person.")]
 
 
-@app.command()
-def exclude(
-    team: Annotated[str, typer.Argument(help="The answer's team.")],
-    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
-    reason: Reason,
-    wait: Wait = 60,
-    data: Data = None,
-    url: Url = None,
-    query_url: QueryUrl = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Do not count an answer, whatever becomes of it, until `include` takes that back."""
-    from services.cli import commanding
+def _mark(kind: str, about: str) -> None:
+    """The command `kind`: one reason set on an answer, or taken back."""
 
-    where = commanding.doors(data, url, query_url, key)
-    commanding.mark("exclude", team, response_id, reason, where, wait, as_json=as_json)
+    @app.command(kind, help=about)
+    def mark(
+        team: Annotated[str, typer.Argument(help="The answer's team.")],
+        response_id: Annotated[str, typer.Argument(help="The answer's id.")],
+        reason: Reason,
+        wait: Wait = 60,
+        data: Data = None,
+        url: Url = None,
+        query_url: QueryUrl = None,
+        key: Key = None,
+        as_json: Json = False,
+    ) -> None:
+        from services.cli import commanding
+
+        where = commanding.doors(data, url, query_url, key)
+        commanding.mark(kind, team, response_id, reason, where, wait, as_json=as_json)
 
 
-@app.command()
-def include(
-    team: Annotated[str, typer.Argument(help="The answer's team.")],
-    response_id: Annotated[str, typer.Argument(help="The answer's id.")],
-    reason: Reason,
-    wait: Wait = 60,
-    data: Data = None,
-    url: Url = None,
-    query_url: QueryUrl = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
-    """Take an exclusion back: the answer counts again unless another reason stands."""
-    from services.cli import commanding
-
-    where = commanding.doors(data, url, query_url, key)
-    commanding.mark("include", team, response_id, reason, where, wait, as_json=as_json)
+_mark("exclude", "Do not count an answer, whatever becomes of it, until `include` takes that back.")
+_mark("include", "Take an exclusion back: the answer counts again unless another reason stands.")
 
 
 @app.command()
