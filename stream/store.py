@@ -26,8 +26,8 @@ NOT_THE_ROWS: Final[frozenset[int]] = frozenset(
         *(164, 192, 193, 194, 201, 497, 516),  # user, password, rights, quota
     }
 )
-# One insert may hold answers of more months, and so of more partitions, than the 100 that ClickHouse allows unasked.
 KEYS_AT_ONCE: Final = 500  # of one deletion; a statement may have 256 KiB
+# One insert may hold answers of more months, and so of more partitions, than the 100 that ClickHouse allows unasked.
 SETTINGS: Final = {"max_partitions_per_insert_block": 0}
 
 
