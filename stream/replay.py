@@ -14,19 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from schemas.topics import TEAM_SCORES
 from stream.comparing import OUTPUTS, Outputs, Tally, compare_states
 from stream.domain.fold import fold
 from stream.domain.minutes import HORIZON_MS
 from stream.domain.values import Meta
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 from stream.errors import LogMismatch, StateInUse
 from stream.log import Log, foreign, outdated
 from stream.state import State, block_cache, discard, folder_of
-
-UNLIMITED: Final = 1 << 40
 
 # progressed(partition, records folded so far, records in all)
 Progressed = Callable[[int, int, int], None]

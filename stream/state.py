@@ -28,6 +28,7 @@ from rocksdict import (
 
 from stream.domain import keys, values
 from stream.domain.values import Meta
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 
 _MIB: Final = 1 << 20
@@ -133,7 +134,7 @@ class State:
 
     def outbox(self) -> Iterator[tuple[int, list[Message]]]:
         """What may not have been sent yet: (position after the batch, its messages), oldest first."""
-        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, 1 << 40):
+        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, UNLIMITED):
             yield int.from_bytes(key[1:], "big"), _OUTBOX.decode(raw)
 
     def clear_outbox(self, position: int) -> None:

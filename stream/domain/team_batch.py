@@ -11,6 +11,7 @@ from stream.domain import ids, keys, values, windows
 from stream.domain.minutes import WINDOWS
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved, Team
+from stream.domain.view import UNLIMITED
 
 if TYPE_CHECKING:
     from stream.domain.work import Work
@@ -130,7 +131,7 @@ class TeamBatch:
         """Panes with lo <= minute <= hi, ascending: this batch's over those of the state."""
         panes = self.panes
         own = sorted((minute for minute in panes if lo <= minute <= hi), reverse=True)
-        stored = self.work.view.scan(self.prefixes.pane, keys.number(lo), keys.number(hi + 1), windows.UNLIMITED)
+        stored = self.work.view.scan(self.prefixes.pane, keys.number(lo), keys.number(hi + 1), UNLIMITED)
         for key, raw in stored:
             minute = keys.pane_minute(key)
             while own and own[-1] < minute:

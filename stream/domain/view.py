@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+UNLIMITED: Final = 1 << 40  # a limit that no partition reaches
 
 
 class View(Protocol):

@@ -18,7 +18,6 @@ Pane = list[int]  # 22 counts: scores 0..10 of policy `all`, then of `latest`
 # panes(lo, hi): the team's panes with lo <= minute <= hi, ascending; read as far as they are asked for.
 Panes = Callable[[int, int], Iterable[tuple[int, Pane]]]
 
-UNLIMITED = 1 << 40
 _OUTSIDE = len(WINDOWS)
 
 

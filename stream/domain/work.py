@@ -17,11 +17,11 @@ from schemas.changes import Position
 from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
 from schemas.rejects import Reject
-from stream.domain import ids, keys, values, windows
+from stream.domain import ids, keys, values
 from stream.domain.minutes import LATE_MS, MINUTE_MS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
-from stream.domain.view import View
+from stream.domain.view import UNLIMITED, View
 
 _UNREAD: Final = b"not a value"
 
@@ -108,7 +108,7 @@ class Work:
         prefix = keys.answers_of(team, respondent)
         own = self._own_answers(prefix)
         mine = sorted((key, raw) for key, raw in own.items() if raw is not None)
-        for key, raw in self.view.scan_back(prefix, windows.UNLIMITED):
+        for key, raw in self.view.scan_back(prefix, UNLIMITED):
             while mine and mine[-1][0] > key:
                 yield mine.pop()[1].decode()
             if key not in own:
@@ -191,7 +191,7 @@ class Work:
 
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
-        found = self.view.scan(keys.DUE, keys.number(before + 1), keys.number(self.minute + 1), windows.UNLIMITED)
+        found = self.view.scan(keys.DUE, keys.number(before + 1), keys.number(self.minute + 1), UNLIMITED)
         due = [keys.split_due(key) for key, _ in found]
         if len(due) > 1:
             unread = (keys.team(name) for _, name in due)

@@ -21,6 +21,7 @@ from schemas.scores import TeamScores
 from stream.domain import keys, values
 from stream.domain.fold import fold
 from stream.domain.values import Meta
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects, Out
 from stream.state import Message
 
@@ -77,7 +78,7 @@ class FakeState:
         self._order = sorted(self.data)
 
     def outbox(self) -> Iterator[tuple[int, list[Message]]]:
-        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, 1 << 40):
+        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, UNLIMITED):
             yield int.from_bytes(key[1:], "big"), msgspec.msgpack.decode(raw, type=list[Message])
 
     def clear_outbox(self, position: int) -> None:

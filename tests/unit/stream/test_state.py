@@ -13,13 +13,13 @@ import pytest
 
 from stream.domain import keys
 from stream.domain.values import META, Meta
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 from stream.state import Message, State, block_cache
 from tests.unit.stream.fakes import FakeState, LogBuilder, Run, play
 from tests.unit.stream.test_rolling import scenario
 
 AnyState = FakeState | State
-UNLIMITED = 1 << 40
 ROOT = Path(__file__).parents[3]
 
 

@@ -19,6 +19,7 @@ from stream import checkpoints
 from stream.checkpoints import Checkpoint, Checkpoints
 from stream.domain import keys, values
 from stream.domain.values import META, Meta
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 from stream.errors import Revoked
 from stream.partitions import Partitions
@@ -27,7 +28,6 @@ from tests.unit.stream.fakes import PARTITION, LogBuilder, Record
 from tests.unit.worker.fakes import FakeLog, FakeOutbox, until
 
 ROOT = Path(__file__).parents[3]
-UNLIMITED = 1 << 40
 
 
 def stay() -> bool:

@@ -22,6 +22,7 @@ from schemas.scores import TeamScores
 from stream.comparing import OUTPUTS, Outputs, Tally, compare_states, named
 from stream.domain import keys, values
 from stream.domain.fold import fold
+from stream.domain.view import UNLIMITED
 from stream.domain.work import Out
 from stream.errors import LogMismatch, StateInUse
 from stream.replay import Report, locked, rebuild, verify
@@ -30,8 +31,6 @@ from stream.wire import encode
 from tests.unit.stream.fakes import DAY, PARTITION, TEAMS, LogBuilder, Record, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
 from tests.unit.worker.fakes import FakeLog
-
-UNLIMITED = 1 << 40
 
 
 def a_log(records: int = 40) -> list[Record]:
