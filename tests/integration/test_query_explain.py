@@ -24,6 +24,7 @@ from tests.unit.query.samples import (
     State,
     Tables,
     clock,
+    filled,
     iso,
     left_out,
     person_row,
@@ -47,11 +48,9 @@ def stored(tables: Tables, team: str, through: int) -> None:
 
 @pytest.fixture(scope="module")
 def tables(engines: Engines) -> Iterator[Tables]:
-    written = Tables(engines.database())
-    written.states(scenario_states())
-    stored(written, "rolling", 7)
-    yield written
-    written.close()
+    with filled(engines.database(), scenario_states()) as written:
+        stored(written, "rolling", 7)
+        yield written
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -133,12 +132,10 @@ def as_logged(states: list[State]) -> list[State]:
 @pytest.mark.parametrize("seed", range(3))
 async def test_all_pages_together_recount_to_the_number(engines: Engines, seed: int) -> None:
     rng = random.Random(400 + seed)
-    written = Tables(engines.database())
     states = as_logged(drawn(rng, ["alpha", "beta"], 150))
-    written.states(states)
-    for team in ("alpha", "beta"):
-        stored(written, team, len(states) + 100)
-    try:
+    with filled(engines.database(), states) as written:
+        for team in ("alpha", "beta"):
+            stored(written, team, len(states) + 100)
         async with served(build_app(settings(written.url), now_ms=clock(NOON_MS))) as api:
             for _ in range(25):
                 team, policy = rng.choice(["alpha", "beta"]), rng.choice(["all", "latest"])
@@ -156,8 +153,6 @@ async def test_all_pages_together_recount_to_the_number(engines: Engines, seed: 
                 assert (counts(scored), scored["excluded"]) == (expected, found["excluded"])
                 stood = {s.response_id: s for s in standing([s for s in states if s.team == team], known_ms)}
                 assert all(stood[i["response_id"]].version == i["version"] for i in items)
-    finally:
-        written.close()
 
 
 @pytest.mark.parametrize("policy", ["all", "latest"])

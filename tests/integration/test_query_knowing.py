@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from services.query import scores
 from services.query.app import build_app
-from services.query.store import Store
 from stream.domain.minutes import ceil_minute
 from tests.engines import Engines
 from tests.integration.test_query_scores import DAY_MS, day, drawn, scenario_states
@@ -22,6 +21,8 @@ from tests.unit.query.samples import (
     Tables,
     case_row,
     clock,
+    filled,
+    filled_store,
     iso,
     person_row,
     recount,
@@ -37,10 +38,8 @@ WEEK = 7 * 1_440
 
 @pytest.fixture(scope="module")
 def tables(engines: Engines) -> Iterator[Tables]:
-    written = Tables(engines.database())
-    written.states(scenario_states())
-    yield written
-    written.close()
+    with filled(engines.database(), scenario_states()) as written:
+        yield written
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -94,11 +93,8 @@ async def test_what_was_shown_then_is_compared_with_what_is_known_now(api: Api) 
 @pytest.mark.parametrize("seed", range(2))
 async def test_a_series_as_it_was_known_is_a_recount_of_what_was_known(engines: Engines, seed: int) -> None:
     rng = random.Random(300 + seed)
-    written = Tables(engines.database())
-    store = Store(settings(written.url).clickhouse)
     states = drawn(rng, ["alpha", "beta"], 120)
-    written.states(states)
-    try:
+    async with filled_store(engines.database(), states) as (_, store):
         for policy in ("all", "latest"):
             known_ms = NOON_MS - rng.randrange(20 * DAY_MS)
             first = ceil_minute(NOON_MS) - 40 * 1_000
@@ -106,9 +102,6 @@ async def test_a_series_as_it_was_known_is_a_recount_of_what_was_known(engines: 
             found = await scores.series(store, None, **common, now_ms=NOON_MS, each=False, known_ms=known_ms)
             for k in range(41):
                 assert found[""][k] == recount(states, first + k * 1_000, WEEK, policy, None, known_ms)
-    finally:
-        await store.close()
-        written.close()
 
 
 AT = NOON_MS - 3_600_000
@@ -128,12 +121,10 @@ def gone_and_kept() -> list[State]:
 @pytest.mark.parametrize("deleted", [False, True], ids=["just-erased", "deleted-by-the-sink"])
 async def test_an_erased_answer_is_omitted_and_counted_whatever_was_known(engines: Engines, deleted: bool) -> None:
     states = gone_and_kept()
-    written = Tables(engines.database())
     kept = [state for state in states if state.erased or not deleted or state.response_id in (uid(1), uid(4))]
-    written.states(kept)
-    written.insert("people", [person_row("gone", uid(2), "personal words")])
-    written.insert("followups", [case_row("gone", 70, AT, response_id=uid(1), answers=[uid(1), uid(2)])])
-    try:
+    with filled(engines.database(), kept) as written:
+        written.insert("people", [person_row("gone", uid(2), "personal words")])
+        written.insert("followups", [case_row("gone", 70, AT, response_id=uid(1), answers=[uid(1), uid(2)])])
         async with served(build_app(settings(written.url), now_ms=clock(NOON_MS))) as api:
             for known_ms in (None, NOON_MS, ERASED_MS - 1, AT):
                 known = {} if known_ms is None else {"known_at": iso(known_ms)}
@@ -154,8 +145,6 @@ async def test_an_erased_answer_is_omitted_and_counted_whatever_was_known(engine
             assert (await api.ok("/v1/responses", team="gone", band="detractor"))["items"] == []
             case = await api.ok(f"/v1/followups/{uid(70)}")
             assert [(one["response_id"], one["score"]) for one in case["answers"]] == [(uid(1), 10), (uid(2), None)]
-    finally:
-        written.close()
 
 
 async def test_a_team_all_of_whose_answers_were_erased_is_empty_and_not_unknown(tables: Tables, api: Api) -> None:

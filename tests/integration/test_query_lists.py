@@ -17,6 +17,7 @@ from tests.unit.query.samples import (
     Tables,
     case_row,
     clock,
+    filled,
     iso,
     person_row,
     served,
@@ -31,9 +32,8 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture(scope="module")
 def tables(engines: Engines) -> Iterator[Tables]:
-    written = Tables(engines.database())
-    yield written
-    written.close()
+    with filled(engines.database()) as written:
+        yield written
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

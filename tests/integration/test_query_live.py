@@ -24,7 +24,19 @@ from services.query.app import build_app
 from services.query.log import WORKER_GROUP
 from stream.domain.minutes import ceil_minute
 from tests.engines import Engines
-from tests.unit.query.samples import NOON_MS, READ_KEY, Api, State, Tables, clock, iso, served, settings, uid
+from tests.unit.query.samples import (
+    NOON_MS,
+    READ_KEY,
+    Api,
+    State,
+    Tables,
+    clock,
+    filled,
+    iso,
+    served,
+    settings,
+    uid,
+)
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,9 +46,8 @@ VERSION = (1 << 48) + 5
 @pytest.fixture(scope="module")
 def tables(engines: Engines) -> Iterator[Tables]:
     engines.topics()
-    written = Tables(engines.database())
-    yield written
-    written.close()
+    with filled(engines.database()) as written:
+        yield written
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

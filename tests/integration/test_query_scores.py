@@ -25,6 +25,8 @@ from tests.unit.query.samples import (
     Tables,
     at_minute,
     clock,
+    filled,
+    filled_store,
     iso,
     left_out,
     recount,
@@ -41,9 +43,8 @@ WEEK = 7 * 1_440
 
 @pytest.fixture(scope="module")
 def tables(engines: Engines) -> Iterator[Tables]:
-    written = Tables(engines.database())
-    yield written
-    written.close()
+    with filled(engines.database()) as written:
+        yield written
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -201,13 +202,10 @@ def drawn(rng: random.Random, teams: list[str], count: int) -> list[State]:
 @pytest.mark.parametrize("seed", range(3))
 async def test_both_sources_agree_with_a_recount_over_random_answers(engines: Engines, seed: int) -> None:
     rng = random.Random(seed)
-    written = Tables(engines.database())
-    store = Store(settings(written.url).clickhouse)
     teams = ["alpha", "beta"]
     states = drawn(rng, teams, 120)
-    written.states(states)
-    written.states(rng.sample(states, 40), with_panes=False)  # written twice, as a sink may
-    try:
+    async with filled_store(engines.database(), states) as (written, store):
+        written.states(rng.sample(states, 40), with_panes=False)  # written twice, as a sink may
         for _ in range(30):
             policy: Policy = rng.choice(["all", "latest"])
             window = rng.choice(["1h", "90m", "24h", "7d", "17d", "1095d", "all"])
@@ -219,9 +217,6 @@ async def test_both_sources_agree_with_a_recount_over_random_answers(engines: En
             assert found.tally == expected, asked
             assert found.excluded == left_out(states, as_of, asked.minutes, asked.team, known_ms), asked
             holds_until_told(states, asked, found)
-    finally:
-        await store.close()
-        written.close()
 
 
 def holds_until_told(states: list[State], asked: Ask, found: scores.Score) -> None:
@@ -239,12 +234,9 @@ def holds_until_told(states: list[State], asked: Ask, found: scores.Score) -> No
 @pytest.mark.parametrize("seed", range(3))
 async def test_where_panes_and_answers_can_both_tell_they_agree(engines: Engines, seed: int) -> None:
     rng = random.Random(100 + seed)
-    written = Tables(engines.database())
-    store = Store(settings(written.url).clickhouse)
     states = drawn(rng, ["alpha", "beta"], 150)
-    written.states(states)
     live = ceil_minute(NOON_MS)
-    try:
+    async with filled_store(engines.database(), states) as (_, store):
         for policy in ("all", "latest"):
             for window in ("1h", "24h", "7d", "30d", "90d"):
                 for team in ("alpha", None):
@@ -255,19 +247,13 @@ async def test_where_panes_and_answers_can_both_tell_they_agree(engines: Engines
                     assert by_panes.tally == by_answers.tally
                     assert by_panes.valid_until == by_answers.valid_until
                     assert by_panes.excluded == by_answers.excluded
-    finally:
-        await store.close()
-        written.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_series_is_the_score_at_each_of_its_points(engines: Engines, seed: int) -> None:
     rng = random.Random(200 + seed)
-    written = Tables(engines.database())
-    store = Store(settings(written.url).clickhouse)
     states = drawn(rng, ["alpha", "beta"], 120)
-    written.states(states)
-    try:
+    async with filled_store(engines.database(), states) as (_, store):
         for policy in ("all", "latest"):
             for minutes in (60, 1_440, 7 * 1_440, None):
                 step = rng.choice([1, 7, 60, 1_000, 1_440])
@@ -281,9 +267,6 @@ async def test_a_series_is_the_score_at_each_of_its_points(engines: Engines, see
                         told = found[team][k] if team in found else Tally()
                         assert told == recount(states, t, minutes, policy, team), (policy, minutes, t)
                     assert overall[""][k] == recount(states, t, minutes, policy)
-    finally:
-        await store.close()
-        written.close()
 
 
 async def test_history_beyond_the_horizon_is_in_long_windows_only(tables: Tables, api: Api) -> None:
@@ -369,11 +352,10 @@ async def test_two_teams_and_two_windows_are_compared(tables: Tables, api: Api) 
 
 
 async def test_teams_are_listed_by_name_with_scores_and_pages(engines: Engines) -> None:
-    written = Tables(engines.database())
     names = [f"team-{number:02d}" for number in range(7)]
-    written.states(State(name, uid(50 + k), 1, NOON_MS, NOON_MS, 1, 10) for k, name in enumerate(names))
-    written.states([State("only-history", uid(60), 1, NOON_MS - 900 * DAY_MS, NOON_MS, 1, 10)], with_panes=False)
-    try:
+    states = [State(name, uid(50 + k), 1, NOON_MS, NOON_MS, 1, 10) for k, name in enumerate(names)]
+    with filled(engines.database(), states) as written:
+        written.states([State("only-history", uid(60), 1, NOON_MS - 900 * DAY_MS, NOON_MS, 1, 10)], with_panes=False)
         async with served(build_app(settings(written.url), now_ms=clock(NOON_MS))) as api:
             listed: list[str] = []
             cursor: dict[str, str] = {}
@@ -388,8 +370,6 @@ async def test_teams_are_listed_by_name_with_scores_and_pages(engines: Engines) 
             assert [item["score"]["n"] for item in everything["items"]] == [1] * 8
             assert (await api.ok("/v1/teams"))["items"][0]["score"]["state"] == "empty"
             assert (await api.ok("/v1/score"))["n"] == 7
-    finally:
-        written.close()
 
 
 async def test_an_empty_installation_has_an_empty_score(engines: Engines) -> None:

@@ -7,8 +7,8 @@ import json
 import socket
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from services.common.keys import key_hash
 from services.common.settings import QuerySettings
+from services.query.store import Store
 from stream.domain.minutes import MINUTE_MS, ceil_minute
 from stream.domain.scores import Tally
 
@@ -229,6 +230,28 @@ class Tables:
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
+
+
+@contextmanager
+def filled(url: str, states: Iterable[State] = ()) -> Iterator[Tables]:
+    """A database with these answers and the panes that belong to them; more may be written."""
+    written = Tables(url)
+    try:
+        written.states(states)
+        yield written
+    finally:
+        written.close()
+
+
+@asynccontextmanager
+async def filled_store(url: str, states: Iterable[State]) -> AsyncIterator[tuple[Tables, Store]]:
+    """The same, and a store that queries it."""
+    with filled(url, states) as written:
+        store = Store(settings(url).clickhouse)
+        try:
+            yield written, store
+        finally:
+            await store.close()
 
 
 class Api:
