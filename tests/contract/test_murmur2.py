@@ -7,7 +7,7 @@ from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.topics import murmur2, partition_of
+from schemas.topics import PARTITIONS, murmur2, partition_of
 
 
 # Source: Apache Kafka, UtilsTest.testMurmur2; signed there.
@@ -24,6 +24,11 @@ from schemas.topics import murmur2, partition_of
 )
 def test_murmur2_is_that_of_kafka(key: bytes, signed: int) -> None:
     assert murmur2(key) == signed % 2**32
+
+
+@pytest.mark.parametrize(("key", "partition"), [(b"team-1", 15), (b"team-9", 3), (b"none", 8), (b"a", 12)])
+def test_teams_lie_in_these_partitions_of_16(key: bytes, partition: int) -> None:
+    assert partition_of(key) == partition_of(key, PARTITIONS) == partition
 
 
 @given(st.binary(max_size=80))
