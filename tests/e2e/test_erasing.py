@@ -127,35 +127,30 @@ async def _alter(kafka: str) -> None:
         await admin.close()
 
 
-def compact_soon(instance: Instance) -> None:
-    """Let compaction and the removal of rewritten files take seconds instead of a day and minutes."""
-    in_own_loop(_alter(instance.ready["kafka"]))
+def for_tables(instance: Instance, sql: str) -> None:
+    """ALTER the two tables that hold what a person said."""
     client = get_client(dsn=instance.ready["clickhouse"], autogenerate_session_id=False)
     try:
         for table in ("people", "answers"):
-            client.command(f"ALTER TABLE {table} MODIFY SETTING {FORGET_NOW}")
+            client.command(f"ALTER TABLE {table} {sql}")
     finally:
         client.close()
+
+
+def compact_soon(instance: Instance) -> None:
+    """Let compaction and the removal of rewritten files take seconds instead of a day and minutes."""
+    in_own_loop(_alter(instance.ready["kafka"]))
+    for_tables(instance, f"MODIFY SETTING {FORGET_NOW}")
 
 
 def uncompressed(instance: Instance) -> None:
     """Have ClickHouse write texts as they are: in a compressed file a word may stand in pieces, and not be found."""
-    client = get_client(dsn=instance.ready["clickhouse"], autogenerate_session_id=False)
-    try:
-        for table in ("people", "answers"):
-            client.command(f"ALTER TABLE {table} MODIFY SETTING default_compression_codec = 'NONE'")
-    finally:
-        client.close()
+    for_tables(instance, "MODIFY SETTING default_compression_codec = 'NONE'")
 
 
 def clear_replaced(instance: Instance) -> None:
     """Have ClickHouse remove the files that it has replaced: dropping a partition, even none, does that at once."""
-    client = get_client(dsn=instance.ready["clickhouse"], autogenerate_session_id=False)
-    try:
-        for table in ("people", "answers"):
-            client.command(f"ALTER TABLE {table} DROP PARTITION ID '190001'")
-    finally:
-        client.close()
+    for_tables(instance, "DROP PARTITION ID '190001'")
 
 
 def everybody_answers(instance: Instance, gone: Person, stays: Person) -> dict[str, Any]:
