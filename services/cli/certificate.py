@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any, Final
 from schemas.topics import DAY_MS, FEEDBACK, FOLLOWUPS, PEOPLE, REJECTS, TOPICS
 from services.cli import output
 
+_WIDTH: Final = 100
 _CONFIG: Final = {topic.name: topic.config for topic in TOPICS}
 
 
@@ -70,20 +72,21 @@ def show(certificate: Mapping[str, Any]) -> None:
         if erasure["kind"] == "response":
             what = f"answer {erasure['response_id']} of {erasure['team']}"
         else:
-            what = f"respondent {erasure['respondent_key']} (by {erasure['known_by']}), {erasure['answers']} answers"
-        sys.stdout.write(f"erased: {what}, {certificate['at']}\nlog positions: {' '.join(erasure['positions'])}\n")
+            answers = output.counted(erasure["answers"], "answer")
+            what = f"respondent {erasure['respondent_key']} (by {erasure['known_by']}), {answers}"
+        positions = textwrap.fill(f"log positions: {' '.join(erasure['positions'])}", _WIDTH, subsequent_indent="  ")
+        sys.stdout.write(f"erased: {what}, {certificate['at']}\n{positions}\n")
         if erasure["more"]:
             sys.stdout.write("all of their answers are erased; the counts are of the first ones listed\n")
         output.print_table(
             ("store", "before", "now", ""),
             [(row["store"], _cell(row["before"]), _cell(row["now"]), row["note"]) for row in erasure["stores"]],
             right=("before", "now"),
+            most=_WIDTH,
         )
         sys.stdout.write("\n")
     if any(erasure["kind"] == "respondent" for erasure in certificate["erasures"]):
-        sys.stdout.write(
-            "An answer is known by its respondent's id, else e-mail, else phone: give each that the person has used.\n"
-        )
+        sys.stdout.write("Answers are known by id, else e-mail, else phone: give each that the person has used.\n")
 
 
 def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str]]:

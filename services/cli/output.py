@@ -44,8 +44,22 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH, highlight=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """A table on stdout. `right` names the columns of numbers. Cells are text, never markup."""
+def counted(n: int, thing: str) -> str:
+    """How many of a thing whose plural ends in s.
+
+    >>> counted(1, "answer"), counted(1200, "answer")
+    ('1 answer', '1,200 answers')
+    """
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), most: int | None = None
+) -> None:
+    """A table on stdout. `right` names the columns of numbers. Cells are text, never markup.
+
+    `most`: how many columns of the screen it may take; what is longer goes on in the line below.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -55,7 +69,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
         table.add_column(column, justify="right" if column in right else "left")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    screen = console()
+    screen.print(table, width=None if most is None else min(most, screen.width))
 
 
 def note(message: str) -> None:

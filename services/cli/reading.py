@@ -99,10 +99,10 @@ def explain(
 def _show_explanation(found: Mapping[str, Any], *, recounted: bool) -> None:
     log = found["log"]
     up_to = f"record {log['record']}" if log["record"] else "no record yet"
+    known = "no time yet" if found["known_at"] is None else _second(found["known_at"])
     lines = [
         f"{found['team']}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}",
-        f"known at {found['known_at'] or 'no time yet'}: {up_to}, everything below {log['partition']}:{log['through']} "
-        "was stored",
+        f"known at {known}: {up_to}, everything below {log['partition']}:{log['through']} was stored",
         f"NPS {_nps(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
         f"{found['n']:,}   passives {found['passives']:,}",
     ]

@@ -106,6 +106,18 @@ def test_people_are_asked_for_by_key_and_erased_by_it_one_way_after_another(
     assert "zaphod" not in done.output
 
 
+def test_a_certificate_fits_a_screen_and_counts_in_english(pulse: Pulse, door: FakeService, data: Path) -> None:
+    far = [RECEIPT | {"partition": number, "offset": 17_000_000} for number in range(16)]
+    door.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": far}, 202)
+    door.says("/v1/position", position(folded=17_000_001))
+    done = pulse("erase", "--respondent-id", "c-1", "--data", str(data))
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert "2 answers, " in done.stdout
+    door.says("/v1/stored", held(1, 0))
+    assert "(by id), 1 answer, " in pulse("erase", "--respondent-id", "c-1", "--data", str(data)).stdout
+
+
 def test_a_person_nobody_knows_is_erased_all_the_same(pulse: Pulse, door: FakeService, data: Path) -> None:
     door.says("/v1/stored", held(0, 0, answers=0))
     done = pulse("erase", "--respondent-id", "c-1", "--json", "--data", str(data))

@@ -86,7 +86,7 @@ EXPLAINED = SCORE | {
     "nps": 0.0,
     "display": 0,
     "excluded": {"erased": 1, "test": 2},
-    "known_at": "2026-11-22T09:59:02Z",
+    "known_at": "2026-11-22T09:59:02.559000Z",
     "next_cursor": None,
     "log": {"partition": 3, "through": 9, "record": "3:8", "version": 8},
     "items": [behind(8, 10, "promoter"), behind(7, 2, "detractor")],
@@ -101,7 +101,7 @@ def test_a_score_is_explained_down_to_its_answers(pulse: Pulse, service: FakeSer
     lines = result.stdout.splitlines()
     assert lines[:5] == [
         "checkout, 7d to 2026-11-22 10:00, policy all",
-        "known at 2026-11-22T09:59:02Z: record 3:8, everything below 3:9 was stored",
+        "known at 2026-11-22 09:59:02: record 3:8, everything below 3:9 was stored",
         "NPS 0 = 100 · (promoters 1 - detractors 1) / 2   passives 0",
         "not counted: erased 1, test 2",
         "the answers below recount to it",
