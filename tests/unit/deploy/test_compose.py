@@ -107,8 +107,27 @@ def test_every_volume_is_declared_and_used() -> None:
 
 def test_state_is_kept_on_a_volume() -> None:
     for name, variable in (("worker", "PULSE_STATE_DIR"), ("alerts", "PULSE_ALERTS_DIR")):
-        mounts = [volume.partition(":")[2] for volume in SERVICES[name]["volumes"]]
-        assert any(Path(environment(name)[variable]).is_relative_to(mount) for mount in mounts)
+        assert volume_of(name, variable)
+
+
+def volume_of(name: str, variable: str) -> str:
+    """The volume that the folder a variable names lies on; empty when it would go with the container."""
+    folder = Path(environment(name)[variable])
+    mounts = [volume.partition(":")[::2] for volume in SERVICES[name]["volumes"]]
+    return next((volume for volume, mount in mounts if folder.is_relative_to(mount)), "")
+
+
+def test_copies_of_the_state_are_made_and_outlive_the_state() -> None:
+    copies = volume_of("worker", "PULSE_CHECKPOINT_DIR")
+    assert copies
+    assert copies != volume_of("worker", "PULSE_STATE_DIR")
+
+
+def test_every_mount_is_a_folder_that_the_image_gives_to_its_user() -> None:
+    """Docker gives a new volume the owner of the folder it is mounted on, and root where the image has none."""
+    (made,) = (line for line in TestDockerfile.LINES if "install --directory --owner pulse" in line)
+    mounts = {volume.partition(":")[2] for name in OURS for volume in SERVICES[name].get("volumes", [])}
+    assert mounts <= set(made.split())
 
 
 def test_the_broker_is_the_version_that_is_tested_here() -> None:
