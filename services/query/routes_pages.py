@@ -16,13 +16,13 @@ from markupsafe import Markup, escape
 from pydantic import StringConstraints
 
 from schemas.responses import TEAM_PATTERN
-from services.common.problems import Forbidden, NotFound, TooLarge, Unavailable
+from services.common.problems import Forbidden, Invalid, NotFound, TooLarge, Unavailable
 from services.query.board import read_board, read_waiting, window_links
 from services.query.deps import Own, at_least, reader, signed_in
-from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Team, Window
+from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Window
 from services.query.routes_explain import explained
 from services.query.sessions import LIFE_S
-from services.query.words import headline
+from services.query.words import headline, named_window_text
 from stream.domain.minutes import WINDOWS, window_name
 
 LiveWindow = Literal["1h", "24h", "7d", "30d", "90d"]
@@ -66,6 +66,18 @@ def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
     return HTMLResponse(_PAGES.get_template(template).render(**values), status_code=status)
 
 
+def missing(status: int, heading: str, detail: str) -> HTMLResponse:
+    """What there is not, with the way back to the board."""
+    return render("missing.html", status, heading=heading, detail=detail)
+
+
+def unavailable(problem: Unavailable) -> HTMLResponse:
+    """The store does not answer; the page tries again by itself."""
+    answer = render("problem.html", problem.status)
+    answer.headers.update(problem.headers())
+    return answer
+
+
 @router.get("/")
 async def get_board(
     request: Request,
@@ -81,9 +93,7 @@ async def get_board(
         board = await read_board(own, _MINUTES[window], after)
         waiting = await read_waiting(own)
     except Unavailable as problem:
-        answer = render("problem.html", status=problem.status)
-        answer.headers.update(problem.headers())
-        return answer
+        return unavailable(problem)
     return render(
         "board.html", board=board, waiting=waiting, window=window, windows=window_links(), after=after, since=since
     )
@@ -111,18 +121,34 @@ async def get_cases(own: Own) -> Response:
 async def get_explanation(
     request: Request,
     own: Own,
-    team: Team,
+    team: str,
     window: Window = "7d",
     policy: PolicyParam = "all",
     as_of: AsOf = None,
     known_at: KnownAt = None,
     cursor: Cursor = None,
 ) -> Response:
-    """Where a team's score comes from, for people."""
+    """Where a team's score comes from, for people. A name that no team can have is that of no team."""
     if not signed_in(own, request):
         return render("sign_in.html", wrong=False)
-    found = await explained(own, team, window, policy, as_of, known_at, ANSWERS_A_PAGE, cursor)
-    return render("explain.html", found=found, answers=found.items, headline=headline(found), first=cursor is None)
+    try:
+        if re.search(TEAM_PATTERN, team) is None:
+            raise NotFound("no team can have this name")
+        found = await explained(own, team, window, policy, as_of, known_at, ANSWERS_A_PAGE, cursor)
+    except NotFound as problem:
+        return missing(problem.status, "There is no such team", f"No answer has come for a team called {team[:64]}.")
+    except Invalid as problem:
+        return missing(problem.status, "This address leads nowhere", "Something in it is not as Pulse writes it.")
+    except Unavailable as problem:
+        return unavailable(problem)
+    return render(
+        "explain.html",
+        found=found,
+        answers=found.items,
+        headline=headline(found),
+        length=named_window_text(found.window),
+        first=cursor is None,
+    )
 
 
 @router.get("/session", status_code=204, response_class=Response, dependencies=[Depends(reader)])

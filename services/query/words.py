@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from services.query.views import Numbers
-from stream.domain.minutes import window_name
+from stream.domain.minutes import parse_window, window_name
 from stream.domain.scores import Difference
 
 _MINUTE_S: Final = 60
@@ -65,6 +65,16 @@ def window_text(minutes: int) -> str:
     """
     name = window_name(minutes)
     return f"{name[:-1]} {name[-1]}"
+
+
+def named_window_text(window: str) -> str:
+    """A window by the name that a question gives it.
+
+    >>> named_window_text("7d"), named_window_text("90m"), named_window_text("all")
+    ('7 d', '90 m', 'whole past')
+    """
+    minutes = parse_window(window)
+    return "whole past" if minutes is None else window_text(minutes)
 
 
 def change_text(found: Difference | None, minutes: int) -> str:

@@ -238,8 +238,16 @@ async def test_the_page_shows_it_and_the_cards_lead_there(api: Api) -> None:
         assert "100 · (1 − 2) / 4 = -25.0" in html
         assert f"record {partition_of(b'rolling')}:4 of the log" in html
         assert "together they recount to the score" in html
-        async with browser.get(api.url + "/teams/nobody/explain") as answer:
-            assert answer.status == 404
+        assert "Answers of the 7 d to" in html
+        for unknown in ("nobody", "No%20Team", "%3Cb%3E"):
+            async with browser.get(f"{api.url}/teams/{unknown}/explain") as answer:
+                told = await answer.text()
+            assert (answer.status, answer.content_type) == (404, "text/html")
+            assert "There is no such team" in told
+            assert '<a href="/">' in told
+            assert "<b>" not in told
+        async with browser.get(api.url + "/teams/rolling/explain?cursor=W10") as answer:
+            assert (answer.status, answer.content_type) == (422, "text/html")
 
 
 async def test_a_team_never_seen_is_404(api: Api) -> None:
