@@ -37,6 +37,7 @@ def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
         summary="Takes survey answers, and commands about them.",
         description="Every error is a problem body (RFC 9457) with a stable `code`.",
         version="1",
+        docs_url=None,
         redoc_url=None,
     )
     http.install(pages_app, publisher.unready)

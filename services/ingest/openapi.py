@@ -86,6 +86,7 @@ _BATCH: Final = {
     "tags": ["answers"],
     "summary": "Post up to 1,000 answers",
     "description": (
+        "A JSON array of answers, each as for `POST /v1/responses`, or one answer a line (NDJSON). "
         f"Each item stands for itself: `accepted`, `rejected` or `retry`. At most {BATCH_ITEMS} items, {BATCH_LIMIT} "
         f"bytes, and {SINGLE_LIMIT} bytes an item. If the log took none of the valid items the answer is 503. {_SAFE}"
     ),

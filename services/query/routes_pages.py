@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 from pydantic import StringConstraints
 
 from schemas.responses import TEAM_PATTERN
+from services.common import docs
 from services.common.problems import Forbidden, Invalid, NotFound, TooLarge, Unavailable
 from services.query.board import read_board, read_waiting, window_links
 from services.query.deps import Own, at_least, reader, signed_in
@@ -33,7 +33,7 @@ ANSWERS_A_PAGE: Final = 100
 _MAX_FORM: Final = 2_048
 _LOOK_BACK_S: Final = 5.0  # an event may run ahead of its rows: streams of a page begin a little before it was read
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_STATIC: Final[dict[str, bytes]] = {
+_STATIC: Final[dict[str, bytes]] = {"base.css": docs.STYLE} | {
     item.name: item.read_bytes()
     for item in (files("services.query.pages") / "static").iterdir()
     if item.name.rpartition(".")[2] in _TYPES
@@ -48,15 +48,12 @@ _PAGES: Final = Environment(
 )
 
 
-def _prose(text: str) -> Markup:
-    """Paragraphs, with `code` in backticks, as our docstrings have it."""
-    paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-    coded = [re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(paragraph))) for paragraph in paragraphs]
-    return Markup("".join(f"<p>{paragraph}</p>" for paragraph in coded))  # noqa: S704  escaped above
+def _address(name: str) -> str:
+    """Where a static file is; another address once it has changed."""
+    return f"/static/{name}?v={_TAGS[name]}"
 
 
-_PAGES.filters["prose"] = _prose
-_PAGES.globals["static"] = lambda name: f"/static/{name}?v={_TAGS[name]}"
+_PAGES.globals["static"] = _address
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -187,8 +184,10 @@ async def post_logout(request: Request, own: Own) -> Response:
 
 @router.get("/docs")
 async def get_docs(request: Request) -> Response:
-    """The API's description for people: made from /openapi.json, with nothing from elsewhere."""
-    return render("docs.html", document=request.app.openapi())
+    """The API's description for people."""
+    style, icon = _address("base.css"), _address("icon.svg")
+    page = docs.render(request.app.openapi(), home="/", style=style, icon=icon, keys="a read or admin key")
+    return HTMLResponse(page)
 
 
 @router.get("/static/{name}")

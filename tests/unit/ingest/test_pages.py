@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from tests.unit.ingest import bad_requests
 from tests.unit.ingest.fakes import FakeLog, ask, door, post
+from tests.unit.outside import outside_hosts
 
 PUBLIC_KEY = "public-widget-key"
 
@@ -58,7 +60,29 @@ async def test_the_document_names_every_route_and_every_status() -> None:
     )
     responses = found["paths"]["/v1/responses"]["post"]["responses"]
     assert set(responses) == {"202", "400", "401", "403", "408", "413", "415", "422", "429", "503"}
-    assert (await ask(door(FakeLog()), "GET", "/docs")).status == 200
+
+
+async def test_the_description_for_people_has_every_operation_and_field() -> None:
+    reply = await ask(door(FakeLog()), "GET", "/docs")
+    page = reply.body.decode()
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for path, operations in (await document())["paths"].items():
+        for method in operations:
+            assert (f"<code>{method.upper()} {path}</code>" in page) == path.startswith("/v1/")
+    for name, member in (("score", "whole number, 0 to 10"), ("respondent.email", "text of the form")):
+        assert re.search(f"<code>{re.escape(name)}</code>.*{member}", page)
+
+
+async def test_pages_need_nothing_from_elsewhere() -> None:
+    app = door(FakeLog(), demo_widget_key=PUBLIC_KEY)
+    for path in ("/docs", "/demo"):
+        reply = await ask(app, "GET", path)
+        page = reply.body.decode()
+        assert outside_hosts(page) == []
+        assert "<script>" not in page
+        assert "default-src 'none'" in reply.headers["content-security-policy"]
+        for piece in re.findall(r'(?:src|href)="(/[^"]+)"', page):
+            assert (await ask(app, "GET", piece)).status == 200, piece
 
 
 async def test_the_widget_is_served_as_a_script_to_any_site() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from services.query.app import build_app
 from services.query.events import LIVE_VIEWS
+from tests.unit.outside import outside_hosts
 from tests.unit.query.samples import ADMIN_KEY, NOON_MS, READ_KEY, WRITE_KEY, Api, clock, served, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -211,10 +213,16 @@ async def test_pages_need_nothing_from_elsewhere(api: Api) -> None:
     for path in ("/", "/docs"):
         async with api.session.get(api.url + path) as answer:
             html = await answer.text()
-        assert "http://" not in html
-        assert "https://" not in html
+        assert outside_hosts(html) == []
         assert "<script>" not in html
         assert "style=" not in html
+
+
+async def test_the_style_that_all_pages_share_is_served(api: Api) -> None:
+    async with api.session.get(api.url + "/docs") as answer:
+        (style,) = re.findall(r'rel="stylesheet" href="([^"]+)"', await answer.text())
+    async with api.session.get(api.url + style) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/css")
 
 
 async def test_static_files_are_kept_by_browsers_until_they_change(api: Api) -> None:
