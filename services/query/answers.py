@@ -18,6 +18,12 @@ _SCORES: Final[dict[BandName, list[int]]] = {
 }
 _EARLIEST_MS: Final = -2_208_988_800_000
 _LATEST_MS: Final = 4_102_444_800_000
+_MINUTE_MS: Final = 60_000
+_GROWTH: Final = 8
+# Over all teams no order of the table helps, and what is read is sorted: so it is read in spans of time, newest first,
+# each longer than the one before. A search reads every comment for each span, so it begins with days.
+_FIRST_SPAN_MS: Final = _MINUTE_MS
+_FIRST_SEARCHED_MS: Final = _GROWTH**4 * _MINUTE_MS
 
 # Rows of a team come in the table's own order, backwards: reading ends when the page is full. The newest state of
 # an answer is the one that is filtered, so an edit that changes the band moves the answer.
@@ -34,7 +40,6 @@ FROM
     WHERE ({every:Bool} OR team = {team:String})
         AND event_at > fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
         AND event_at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        AND event_at <= fromUnixTimestamp64Milli({place_ms:Int64}, 'UTC')
         AND ((toUnixTimestamp64Milli(event_at), response_id, team)
             < ({place_ms:Int64}, {place_id:String}, {place_team:String}))
     ORDER BY event_at DESC, response_id DESC, team DESC, version DESC
@@ -52,6 +57,12 @@ WHERE NOT erased AND (empty({scores:Array(UInt8)}) OR score IN {scores:Array(UIn
     )
 ORDER BY event_ms DESC, response_id DESC, team DESC
 LIMIT {limit:UInt32}"""
+
+_NEWEST: Final = """
+SELECT toUnixTimestamp64Milli(max(event_at)) AS event_ms, count() AS n
+FROM answers
+WHERE event_at > fromUnixTimestamp64Milli({after_ms:Int64}, 'UTC')
+    AND event_at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')"""
 
 _BY_ID: Final = """
 SELECT response_id, argMax(score, version) AS score, toUnixTimestamp64Milli(any(event_at)) AS event_ms
@@ -93,6 +104,11 @@ class AnswerRow(msgspec.Struct, frozen=True):
     not_raised: str
 
 
+class _Newest(msgspec.Struct, frozen=True):
+    event_ms: int
+    n: int
+
+
 class Brief(msgspec.Struct, frozen=True):
     """An answer of a case: score as it stands, and when it was given."""
 
@@ -117,27 +133,59 @@ async def page(
 ) -> tuple[list[tuple[AnswerRow, Personal | None]], Place | None]:
     """One page, newest first, and the place the next one begins after; None when this is the last."""
     start = place or Place(_LATEST_MS, "", "")
-    rows = await store.rows(
-        "answers",
-        _ANSWERS,
-        AnswerRow,
-        every=which.team is None,
-        team=which.team or "",
-        from_ms=_EARLIEST_MS if which.from_ms is None else which.from_ms,
-        to_ms=_LATEST_MS if which.to_ms is None else which.to_ms,
-        place_ms=start.event_ms,
-        place_id=start.response_id,
-        place_team=start.team,
-        scores=[] if which.band is None else _SCORES[which.band],
-        q=which.q,
-        limit=limit + 1,
-    )
+    after_ms = _EARLIEST_MS if which.from_ms is None else which.from_ms
+    to_ms = min(start.event_ms, _LATEST_MS if which.to_ms is None else which.to_ms)
+    if which.team is None:
+        rows = await _of_all_teams(store, which, start, after_ms, to_ms, limit + 1)
+    else:
+        rows = await _between(store, which, start, after_ms, to_ms, limit + 1)
     shown = rows[:limit]
     texts = await look_up(store, ((row.team, row.response_id) for row in shown))
     last = shown[-1] if len(rows) > limit else None
     return (
         [(row, texts.get((row.team, row.response_id))) for row in shown],
         None if last is None else Place(last.event_ms, last.response_id, last.team),
+    )
+
+
+async def _of_all_teams(
+    store: Store, which: Filter, start: Place, after_ms: int, to_ms: int, limit: int
+) -> list[AnswerRow]:
+    """The same as `_between`, in spans until there are enough. An answer's time never changes, so each is in one."""
+    rows: list[AnswerRow] = []
+    span_ms = _FIRST_SEARCHED_MS if which.q else _FIRST_SPAN_MS
+    to_ms = await _newest_ms(store, after_ms, to_ms)
+    while len(rows) < limit and to_ms > after_ms:
+        reach_ms = max(after_ms, to_ms - span_ms)
+        found = await _between(store, which, start, reach_ms, to_ms, limit - len(rows))
+        rows += found
+        to_ms = reach_ms if found else await _newest_ms(store, after_ms, reach_ms)
+        span_ms *= _GROWTH
+    return rows
+
+
+async def _newest_ms(store: Store, after_ms: int, to_ms: int) -> int:
+    """When the newest answer of a time was given; `after_ms` when there is none in it."""
+    (newest,) = await store.rows("answers_newest", _NEWEST, _Newest, after_ms=after_ms, to_ms=to_ms)
+    return newest.event_ms if newest.n else after_ms
+
+
+async def _between(store: Store, which: Filter, start: Place, after_ms: int, to_ms: int, limit: int) -> list[AnswerRow]:
+    """The first answers behind `start` that were given in (after_ms, to_ms], newest first."""
+    return await store.rows(
+        "answers",
+        _ANSWERS,
+        AnswerRow,
+        every=which.team is None,
+        team=which.team or "",
+        from_ms=after_ms,
+        to_ms=to_ms,
+        place_ms=start.event_ms,
+        place_id=start.response_id,
+        place_team=start.team,
+        scores=[] if which.band is None else _SCORES[which.band],
+        q=which.q,
+        limit=limit,
     )
 
 
