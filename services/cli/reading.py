@@ -104,7 +104,9 @@ def _show_explanation(found: Mapping[str, Any], *, recounted: bool) -> None:
         f"{found['team']}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}",
         f"known at {known}: {up_to}, everything below {log['partition']}:{log['through']} was stored",
         f"NPS {_nps(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
-        f"{found['n']:,}   passives {found['passives']:,}",
+        f"{found['n']:,}   passives {found['passives']:,}"
+        if found["n"]
+        else "no answers in this window",
     ]
     if excluded := _excluded(found):
         lines.append(excluded)

@@ -113,6 +113,15 @@ def test_a_score_is_explained_down_to_its_answers(pulse: Pulse, service: FakeSer
     assert service.asked == [(EXPLAIN, asked, "Bearer read-key")]
 
 
+def test_a_score_of_no_answers_is_explained_without_a_division(pulse: Pulse, service: FakeService, data: Path) -> None:
+    nothing: dict[str, Any] = {"n": 0, "promoters": 0, "detractors": 0, "nps": None, "display": None, "items": []}
+    service.says(EXPLAIN, EXPLAINED | nothing)
+    assert pulse("explain", "checkout", "--data", str(data)).stdout.splitlines()[2:] == [
+        "no answers in this window",
+        "not counted: erased 1, test 2",
+    ]
+
+
 def test_the_answers_of_all_pages_are_recounted(pulse: Pulse, service: FakeService, data: Path) -> None:
     items = EXPLAINED["items"]
     pages = {
