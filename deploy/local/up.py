@@ -123,16 +123,25 @@ def _announce(home: Home, plan: Plan, secrets: Secrets, supervisor: Supervisor, 
         ready = {"ready": True, **_addresses(plan), "keys": secrets.keys, "pids": supervisor.pids}
         sys.stdout.write(json.dumps(ready) + "\n")
     else:
-        rows = [
-            ("page", f"{plan.service('query')}/"),
-            ("answers go to", f"{plan.service('ingest')}/v1/responses"),
-            ("widget demo", f"{plan.service('ingest')}/demo"),
-            ("API", f"{plan.service('query')}/docs"),
-            ("keys, addresses", str(home.client_file)),
-            ("logs", str(home.logs)),
-        ]
-        sys.stdout.write("Pulse is up. Ctrl-C ends it.\n" + "".join(f"  {what:<16} {where}\n" for what, where in rows))
+        sys.stdout.write(announcement(home, plan, secrets, to_person=sys.stdout.isatty()))
     sys.stdout.flush()
+
+
+def announcement(home: Home, plan: Plan, secrets: Secrets, *, to_person: bool) -> str:
+    """Where everything is, a line each. The page's address signs in by itself, but only on a terminal.
+
+    Elsewhere the output is kept, by a service manager or in a file, and a key has no place there.
+    """
+    page = f"{plan.service('query')}/"
+    rows = [
+        ("page", f"{page}#key={secrets.keys['read']}" if to_person else page),
+        ("answers go to", f"{plan.service('ingest')}/v1/responses"),
+        ("widget demo", f"{plan.service('ingest')}/demo"),
+        ("API", f"{page}docs"),
+        ("keys, addresses", str(home.client_file)),
+        ("logs", str(home.logs)),
+    ]
+    return "Pulse is up. Ctrl-C ends it.\n" + "".join(f"  {what:<16} {where}\n" for what, where in rows)
 
 
 def _log_to_stderr() -> None:

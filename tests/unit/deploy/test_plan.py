@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from deploy.local.home import Secrets
+from deploy.local.home import Home, Secrets
 from deploy.local.plan import Plan, make_plan
-from deploy.local.up import with_database
+from deploy.local.up import announcement, with_database
 from services.cli.configuration import SETTINGS, load, unknown_variables
 
 SECRETS = Secrets(
@@ -73,3 +73,15 @@ def test_a_clickhouse_address_without_a_database_gets_ours() -> None:
     assert with_database("http://u:p@ch:8123/") == "http://u:p@ch:8123/pulse"
     assert with_database("http://ch:8123/nps") == "http://ch:8123/nps"
     assert with_database(None) is None
+
+
+def test_the_page_s_address_signs_a_person_in_and_no_key_stands_where_output_is_kept(tmp_path: Path) -> None:
+    home, made = Home(tmp_path / "data"), plan(tmp_path)
+    shown = announcement(home, made, SECRETS, to_person=True)
+    assert "  page             http://127.0.0.1:8601/#key=key-read\n" in shown
+    kept = announcement(home, made, SECRETS, to_person=False)
+    assert "  page             http://127.0.0.1:8601/\n" in kept
+    assert str(home.client_file) in kept
+    secret = [SECRETS.respondent_secret, *SECRETS.keys.values()]
+    assert not [key for key in secret if key in kept]
+    assert [key for key in secret if key in shown] == [SECRETS.keys["read"]]
