@@ -25,6 +25,7 @@ RESOLVE_MS: Final = 72 * HOUR_MS
 MOST_LISTED: Final = 100  # answers that a case names
 
 OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})
+ERASED: Final[Kind] = "followup.answer_erased"
 BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn"})  # closed by no person
 
 
@@ -53,11 +54,16 @@ def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: R
 
 def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
     """An answer was erased: its case keeps nothing of it, and closes as `withdrawn` unless another one asks for it."""
+    own_id = ids.uuid5(team, response_id)
+    if own_id != old.case_id:
+        own = work.case(team, own_id)  # once opened by it, and joined into another since
+        if own is not None:
+            _tell(work, structs.replace(_blank(own), respondent=None, personal=False), ERASED, response_id)
     if old.case_id is None:
         return
     case = _case(work, team, old.case_id)
     if response_id == case.response_id:
-        case = structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
+        case = _blank(case)
     others = [work.answer(keys.answer(team, other)) for other in _members(work, case) if other != response_id]
     case = structs.replace(case, personal=any(other is not None and other.personal for other in others))
     wanted = any(is_detractor(other) for other in others)
@@ -66,10 +72,15 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
         case = structs.replace(case, state="withdrawn")
         kind: Kind = "followup.withdrawn"
     else:
-        kind = "followup.answer_erased"
+        kind = ERASED
     if not others:
         case = structs.replace(case, respondent=None)
     _tell(work, case, kind, response_id)
+
+
+def _blank(case: Case) -> Case:
+    """Without what the opening answer came with."""
+    return structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
 
 
 def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int, *, first: bool) -> Resolved:
@@ -179,6 +190,10 @@ def _leave_behind(work: Work, team: str, response_id: str) -> None:
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
     """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
     answers = tuple(answer for answer in case.answers if answer != response_id)
+    if all(answer == response_id for answer in _members(work, case)):  # the opening answer is erased: nobody is left
+        if case.state in OPEN:
+            _release(work, case)
+        case = structs.replace(case, respondent=None)
     case = _tell(work, structs.replace(case, answers=answers), "followup.answer_edited", response_id)
     if case.state in OPEN and not _any_detractor(work, case, but=response_id):
         _close(work, case, "rescored", response_id)

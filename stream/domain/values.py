@@ -9,7 +9,7 @@ import msgspec
 from schemas.followups import Case
 
 VERSION: Final = b"\x01"
-FOLD_VERSION: Final = 1  # grows when the fold would give other values for the same log: the state is then rebuilt
+FOLD_VERSION: Final = 2  # grows when the fold would give other values for the same log: the state is then rebuilt
 
 T = TypeVar("T")
 

@@ -159,6 +159,40 @@ def test_a_case_stays_open_for_another_answer_of_the_same_person(log: LogBuilder
     assert (events[-1].case.state, events[-1].case.respondent) == ("open", "anna")
 
 
+def test_a_case_whose_opening_answer_was_erased_forgets_the_person_when_the_last_other_answer_leaves(
+    log: LogBuilder,
+) -> None:
+    log.answer(1, 2, respondent="anna")
+    log.answer(2, 3, respondent="anna")
+    command(log, "erase", 1)
+    log.answer(2, 3, respondent="bo", revision=1)
+    run = play(log.records)
+    first = [event for event in run.events if event.case.response_id == response_id(1)]
+    assert (first[-1].kind, first[-1].case.state, first[-1].case.respondent) == ("followup.rescored", "rescored", None)
+    assert {event.case.respondent for event in run.events if event.case.response_id == response_id(2)} == {"bo"}
+    log.answer(3, 4, respondent="anna")
+    assert play(log.records).events[-1].kind == "followup.raised", "the closed case takes no further answer"
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["in-the-older-case", "in-no-case"])
+def test_a_joined_case_keeps_nothing_of_its_erased_opening_answer(log: LogBuilder, left: bool) -> None:
+    log.answer(1, 2, respondent="anna")
+    log.now_ms += MINUTE
+    log.answer(2, 3, survey="s", channel="web", locale="da", medium="sms", callback_ms=log.now_ms, personal=True)
+    log.answer(2, 3, respondent="anna", revision=1, survey="s", personal=True)
+    if left:
+        log.answer(2, 9, respondent="bo", revision=2)
+    joined = play(log.records)
+    command(log, "erase", 2)
+    events = play(log.records).events[len(joined.events) :]
+    own = next(event for event in events if event.case.response_id == response_id(2))
+    case = own.case
+    assert (own.kind, case.state) == ("followup.answer_erased", "joined")
+    assert (case.respondent, case.survey, case.channel, case.locale, case.medium) == (None,) * 5
+    assert (case.callback_ms, case.personal) == (None, False)
+    assert len(events) == (1 if left else 2)
+
+
 def test_a_command_about_a_team_of_another_partition_is_rejected(log: LogBuilder) -> None:
     command(log, "exclude", 1, team="team-1", reason="bot")
     log.append(None, command_value("erase", 1))
