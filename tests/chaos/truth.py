@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -109,14 +109,12 @@ async def figures(kafka: str, clickhouse: str, clients: Clients, receiver: Recei
 
 def _panes(recounts: Mapping[int, Recount]) -> dict[tuple[str, int], tuple[tuple[int, ...], tuple[int, ...]]]:
     """Each team's minutes with their histograms of both policies, by the second a minute ends at."""
-    counts: dict[tuple[str, int], tuple[list[int], list[int]]] = defaultdict(lambda: ([0] * 11, [0] * 11))
-    for recount in recounts.values():
-        for team in {team for team, _ in recount.answers}:
-            for answer in recount.all_of(team, None, 1 << 62):
-                counts[team, -(-answer.event_ms // 60_000) * 60][0][answer.score] += 1
-            for answer in recount.latest_of(team, None, 1 << 62, 1 << 62):
-                counts[team, -(-answer.event_ms // 60_000) * 60][1][answer.score] += 1
-    return {at: (tuple(every), tuple(latest)) for at, (every, latest) in counts.items()}
+    return {
+        (team, minute * 60): (tuple(pane[:11]), tuple(pane[11:]))
+        for recount in recounts.values()
+        for team, minutes in recount.panes().items()
+        for minute, pane in minutes.items()
+    }
 
 
 def _scores_wrong(recounts: Mapping[int, Recount], scores: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ It is written from the contract alone, in the plainest way, and is what the fold
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -90,6 +91,8 @@ class Recount:
             fields: dict[str, Any] = json.loads(record.value)
         except ValueError:
             return "undecodable"
+        if fields["type"] == "answer" and fields["score"] not in range(11):
+            return "undecodable"
         if fields["type"] == "tick":
             return None
         if fields["type"] == "erase_respondent":
@@ -98,6 +101,8 @@ class Recount:
             return None
         if record.key is None:
             return "no_key"
+        if not re.fullmatch(rb"[a-z0-9][a-z0-9._-]*", record.key) or len(record.key) > 64:
+            return "bad_key"
         if (murmur2(record.key) & 0x7FFFFFFF) % 16 != self.partition:
             return "wrong_partition"
         name = record.key.decode(), fields["response_id"]
@@ -192,6 +197,18 @@ class Recount:
         else:
             chosen = self.latest_of(team, after_ms, until_ms, 1 << 62 if as_live else until_ms)
         return tally(answer.score for answer in chosen)
+
+    def panes(self) -> dict[str, dict[int, list[int]]]:
+        """Of each team its minutes with 22 counts: scores 0..10 of policy `all`, then of `latest`; none that is 0."""
+        found: dict[str, dict[int, list[int]]] = {}
+        for team in {team for team, _ in self.answers}:
+            minutes = found[team] = {}
+            for part, chosen in enumerate(
+                (self.all_of(team, None, 1 << 62), self.latest_of(team, None, 1 << 62, 1 << 62))
+            ):
+                for answer in chosen:
+                    minutes.setdefault(-(-answer.event_ms // 60_000), [0] * 22)[answer.score + 11 * part] += 1
+        return found
 
     def _of(self, team: str) -> list[Counted]:
         return [answer for answer in self.answers.values() if answer.team == team and answer.counted]

@@ -7,8 +7,8 @@ import pytest
 from schemas.changes import PaneDelta, WindowMove
 from stream.domain.scores import Tally, nps
 from tests.unit.stream.fakes import DAY, HOUR, MINUTE, PARTITION, START_MS, TEAMS, LogBuilder, Record, Run, play
+from tests.unit.stream.holding import panes_of, summed
 from tests.unit.stream.recount import Counts, Recount
-from tests.unit.stream.test_windows_property import panes_of, summed
 
 TEAM = TEAMS[0]
 WEEK = 7 * 24 * 60

@@ -1,0 +1,212 @@
+"""What must hold of a partition after any log: its state against the naive recount, and its sums against its panes.
+
+The recount (`recount.py`) gives the truth. What is here reads the state's keys and values, and never calls the fold.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from schemas.followups import Case
+from schemas.scores import TeamScores
+from stream.domain import keys, values
+from stream.domain.ids import NAMESPACE
+from stream.domain.minutes import WINDOWS
+from stream.domain.values import Resolved
+from tests.unit.stream.fakes import FakeState
+from tests.unit.stream.recount import Counts, Recount, tally
+
+OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
+FAR: Final = 3 * 365 * 24 * 60  # minutes; a score with no due minute holds for ever
+
+
+def named(*parts: object) -> str:
+    """The UUIDv5 of the standard library in our namespace."""
+    return str(uuid.uuid5(uuid.UUID(bytes=NAMESPACE), "|".join(map(str, parts))))
+
+
+# -- reading the state ---------------------------------------------------------------------------------------------
+
+
+def panes_of(state: FakeState) -> Iterator[tuple[str, int, list[int]]]:
+    """(team, minute, 22 counts) of every stored pane."""
+    for key, raw in state.data.items():
+        if key[:1] == b"p":
+            yield key[3:-8].decode(), keys.pane_minute(key), values.PANE.unpack(raw)
+
+
+def teams_of(state: FakeState) -> dict[str, values.Team]:
+    """The live windows of every team."""
+    return {key[3:].decode(): values.TEAM.unpack(raw) for key, raw in state.data.items() if key[:1] == b"w"}
+
+
+def cases_of(state: FakeState) -> dict[str, Case]:
+    """Every case, by its id."""
+    found = [values.CASE.unpack(raw) for key, raw in state.data.items() if key[:1] == b"c"]
+    return {case.case_id: case for case in found}
+
+
+def resolved_of(state: FakeState, team: str, response_id: str) -> Resolved:
+    """An answer as the state holds it. Raises KeyError for one that it does not."""
+    return values.RESOLVED.unpack(state.data[keys.answer(team, response_id)])
+
+
+def summed(panes: Iterable[tuple[int, list[int]]], policy: str) -> Counts:
+    """(D, N, P) of the panes of one policy."""
+    part = [score for _, pane in panes for score in range(11) for _ in range(pane[score + 11 * (policy == "latest")])]
+    return tally(part)
+
+
+# -- what must hold ------------------------------------------------------------------------------------------------
+
+
+def assert_all_holds(state: FakeState, scores: Mapping[str, TeamScores], truth: Recount) -> None:
+    """Everything below. `scores`: the last published ones of each team."""
+    assert_windows_hold(state, scores, truth)
+    assert_panes_hold(state, truth)
+    assert_rings_are_what_panes_say(state)
+    assert_cases_hold(state, truth)
+    assert_erased_hold(state, truth)
+
+
+def assert_windows_hold(state: FakeState, scores: Mapping[str, TeamScores], truth: Recount) -> None:
+    """Published windows = panes summed = a recount, at every minute they are valid for."""
+    panes = list(panes_of(state))
+    live = -(-truth.stream_ms // 60_000)
+    assert {team for team, minutes in truth.panes().items() if minutes} <= scores.keys()
+    for team, shown_scores in scores.items():
+        own = [(minute, pane) for name, minute, pane in panes if name == team]
+        assert shown_scores.as_of <= live
+        assert shown_scores.valid_until is None or live < shown_scores.valid_until
+        for t in _minutes_to_try(shown_scores):
+            for window in shown_scores.windows:
+                inside = [pane for pane in own if t - window.minutes < pane[0] <= t]
+                for policy, shown in (("all", window.all), ("latest", window.latest)):
+                    counted = truth.counts(team, policy, t, window.minutes)
+                    assert (shown.detractors, shown.passives, shown.promoters) == counted, (team, t, window, policy)
+                    assert summed(inside, policy) == counted, (team, t, window.minutes, policy)
+
+
+def _minutes_to_try(scores: TeamScores) -> set[int]:
+    last = scores.as_of + FAR if scores.valid_until is None else scores.valid_until - 1
+    return {scores.as_of, (scores.as_of + last) // 2, last}
+
+
+def assert_panes_hold(state: FakeState, truth: Recount) -> None:
+    """Every pane is the histogram of its minute; one that holds nothing (any more) may be there or not."""
+    stored: dict[str, dict[int, list[int]]] = defaultdict(dict)
+    for team, minute, pane in panes_of(state):
+        if any(pane):
+            stored[team][minute] = pane
+    assert stored == {team: minutes for team, minutes in truth.panes().items() if minutes}
+
+
+def assert_rings_are_what_panes_say(state: FakeState) -> None:
+    """Every ring of every team derived again from the panes, and the due keys from the teams."""
+    teams = teams_of(state)
+    panes = list(panes_of(state))
+    for name, team in teams.items():
+        inner = 0
+        due = []
+        for ring, window in zip(team.rings, WINDOWS, strict=True):
+            inside = sorted(
+                (minute, pane) for of, minute, pane in panes if of == name and inner <= team.t - minute < window
+            )
+            assert ring[0] == (inside[0][0] if inside else 0)
+            assert ring[1:] == [*summed(inside, "all"), *summed(inside, "latest")]
+            due += [inside[0][0] + window] if inside else []
+            inner = window
+        assert team.due == min(due, default=0)
+    stored = {keys.split_due(key) for key in state.data if key[:1] == b"x"}
+    assert stored == {(team.due, name) for name, team in teams.items() if team.due}
+
+
+def assert_cases_hold(state: FakeState, truth: Recount) -> None:
+    """Every detractor that calls for it is in exactly one case, open as long as one of its answers is unhappy."""
+    cases = cases_of(state)
+    homes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for case in cases.values():
+        if case.state != "joined":
+            for member in case.answers:
+                homes[case.team, member].append(case.case_id)
+
+    for (team, response_id), answer in truth.answers.items():
+        resolved = resolved_of(state, team, response_id)
+        assert homes[team, response_id] == ([] if resolved.case_id is None else [resolved.case_id])
+        if answer.calls:
+            assert resolved.case_id is not None, "a detractor that nobody follows up"
+        if resolved.case_id is not None:
+            assert not answer.history
+            if answer.detractor:
+                assert cases[resolved.case_id].state in OPEN
+        if answer.detractor and resolved.case_id is None:
+            assert resolved.not_raised == ("history" if answer.history else "too_old")
+        else:
+            assert resolved.not_raised is None
+
+    open_of = Counter((case.team, case.respondent) for case in cases.values() if case.state in OPEN and case.respondent)
+    assert set(open_of.values()) <= {1}, "two open cases of one respondent"
+    by_respondent = {key: raw.decode() for key, raw in state.data.items() if key[:1] == b"q"}
+    assert by_respondent == {
+        keys.open_case(case.team, case.respondent): case.case_id
+        for case in cases.values()
+        if case.state in OPEN and case.respondent
+    }
+    for case in cases.values():
+        assert case.case_id == named(case.team, case.response_id)
+        assert len(set(case.answers)) == len(case.answers)
+        if (case.team, case.response_id) in truth.erased:
+            assert (case.survey, case.channel, case.locale, case.medium, case.callback_ms) == (None,) * 5
+            assert case.respondent is None or case.state != "joined", "kept of an erased answer"
+        if case.state == "joined":
+            assert case.joined_into in cases
+            continue
+        assert case.joined_into is None
+        assert case.response_id in case.answers
+        opening = truth.answers.get((case.team, case.response_id))
+        if opening is not None:
+            assert (case.score, case.respondent) == (opening.score, opening.respondent)
+        members = [
+            truth.answers[case.team, member] for member in case.answers if (case.team, member) not in truth.erased
+        ]
+        if not members:
+            assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
+            continue
+        assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"
+        assert case.respondent is not None or len(members) == 1
+        unhappy = any(member.detractor for member in members)
+        assert (case.state in OPEN) == unhappy, "a case is open as long as one of its answers is unhappy"
+
+
+def assert_erased_hold(state: FakeState, truth: Recount) -> None:
+    """Of an erased answer only its id is left; an answer that nobody erased is as its records leave it."""
+    held = {}
+    for key, raw in state.data.items():
+        if key[:1] == b"r":
+            team, response_id = key[3 : -keys.UUID_BYTES - 2].decode(), key[-keys.UUID_BYTES :].decode()
+            held[team, response_id] = values.RESOLVED.unpack(raw)
+    erased = {name for name, one in held.items() if one.erased}
+    assert erased == truth.erased
+    known = {name: one for name, one in held.items() if not one.erased and one.first_offset != values.NOT_GIVEN}
+    assert known.keys() == truth.answers.keys()
+    for name, answer in truth.answers.items():
+        one = known[name]
+        assert (one.event_ms, one.first_offset, one.history) == (answer.event_ms, answer.first_offset, answer.history)
+        assert (one.score, one.revision, one.content) == (answer.score, answer.revision, answer.content)
+        assert (one.respondent, frozenset(one.reasons)) == (answer.respondent, answer.reasons)
+    for name in erased:
+        left = held[name]
+        reasons = ("erased",) if left.reasons else ()
+        assert left == Resolved(left.event_ms, left.first_offset, left.history, 0, 0, "", reasons=reasons, erased=True)
+    listed: dict[str, set[str]] = defaultdict(set)
+    for key, raw in state.data.items():
+        if key[:1] == b"a":
+            listed[keys.team_of_respondents(key)].add(raw.decode())
+    expected: dict[str, set[str]] = defaultdict(set)
+    for (team, response_id), answer in truth.answers.items():
+        if answer.respondent is not None:
+            expected[team].add(response_id)
+    assert listed == expected
