@@ -18,7 +18,7 @@ STATE_AFTER = {
     "followup.raised": {"open"},
     "followup.answer_joined": OPEN,
     "followup.answer_edited": OPEN | {"rescored", "withdrawn", "resolved"},
-    "followup.answer_erased": OPEN | {"rescored", "withdrawn", "resolved"},
+    "followup.answer_erased": OPEN | {"rescored", "withdrawn", "resolved", "joined"},
     "followup.rescored": {"rescored"},
     "followup.withdrawn": {"withdrawn"},
     "followup.joined": {"joined"},

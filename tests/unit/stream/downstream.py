@@ -1,0 +1,79 @@
+"""A reader of the outputs as design decision 5 asks for: things with ids once, of the rest the greatest version.
+
+It fails when an id or a version stands for two contents, which no reader could repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from schemas.changes import PaneChange, Position, TeamChanges
+from schemas.followups import FollowupEvent
+from schemas.rejects import Reject
+from schemas.scores import TeamScores
+from stream.domain.work import Out
+
+Name = tuple[Any, ...]
+OFFSETS: Final = (1 << 48) - 1  # a version's lower bits are the offset
+
+
+class Downstream:
+    """What has been received. `once`: all that is said of one record, by name; `caused`: the offset of that record.
+
+    `values`: scores and panes at every version that was seen; of those a coarser cut of the log sends fewer.
+    """
+
+    def __init__(self) -> None:
+        self.once: dict[Name, Any] = {}
+        self.caused: dict[Name, int] = {}
+        self.values: dict[Name, Any] = {}
+        self.scores: dict[str, TeamScores] = {}
+        self.panes: dict[tuple[str, int], PaneChange] = {}
+        self.forgotten: set[bytes | None] = set()
+        self.through = 0
+
+    def take(self, outputs: Iterable[Out]) -> None:
+        """Read messages in the order they are sent."""
+        for out in outputs:
+            self._take(out)
+
+    def _take(self, out: Out) -> None:
+        message = out.message
+        if isinstance(message, FollowupEvent):
+            self._once(("event", message.event_id), message, message.case.version & OFFSETS)
+        elif isinstance(message, Reject):
+            self._once(("reject", message.id), message, message.offset)
+        elif isinstance(message, TeamScores):
+            self._scores(message)
+        elif isinstance(message, TeamChanges):
+            self._changes(message)
+        elif isinstance(message, Position):
+            self.through = max(self.through, message.through)
+        else:
+            assert message is None, message
+            self.forgotten.add(out.key)
+
+    def _scores(self, scores: TeamScores) -> None:
+        same = self.values.setdefault(("scores", scores.team, scores.version), scores)
+        assert same == scores, "one version of scores is two different ones"
+        held = self.scores.get(scores.team)
+        if held is None or held.version <= scores.version:
+            self.scores[scores.team] = scores
+
+    def _changes(self, changes: TeamChanges) -> None:
+        team = changes.team
+        for answer in changes.answers:
+            self._once(("answer", team, answer.response_id, answer.version), answer, answer.version & OFFSETS)
+        for correction in changes.corrections:
+            self._once(("correction", correction.id), (team, correction), correction.version & OFFSETS)
+        for pane in changes.panes:
+            same = self.values.setdefault(("pane", team, pane.minute, pane.version), pane)
+            assert same == pane, "one version of a pane is two different ones"
+            at = team, pane.minute
+            if at not in self.panes or self.panes[at].version <= pane.version:
+                self.panes[at] = pane
+
+    def _once(self, name: Name, content: Any, offset: int) -> None:
+        assert self.once.setdefault(name, content) == content, f"{name} stands for two contents"
+        self.caused[name] = offset

@@ -1,0 +1,242 @@
+"""The fold as a state machine: any records in any order, a worker that dies at any step, and what must hold throughout.
+
+Each step appends a record or lets something befall the worker. After each the state is measured against the naive
+recount and against the same log in single records. A log that fails is written to `test-output/` as a trace: kept in
+`traces/`, it is replayed by `test_traces.py`, and through the real engines by `tests/integration/test_traces.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.unit.stream.fakes import (
+    DAY,
+    HOUR,
+    MINUTE,
+    TEAMS,
+    TICK,
+    LogBuilder,
+    answer_value,
+    command_value,
+    erase_respondent_value,
+)
+from tests.unit.stream.logs import OTHER_PARTITION, PROPERTY
+from tests.unit.stream.partition import Reference, Worker
+from tests.unit.stream.traces import text_of
+
+FOUND: Final = Path(__file__).parents[3] / "test-output" / "fold-machine.json"
+
+WHICH: Final = st.sampled_from([(team, number) for team in TEAMS[:2] for number in range(4)])
+SCORES: Final = st.sampled_from([0, 3, 6, 6, 7, 8, 9, 10])
+RESPONDENTS: Final = st.sampled_from(["anna", "anna", "bo", None])
+REASONS: Final = st.sampled_from(["test", "bot", "invalid", "duplicate_person"])
+SECONDS: Final = st.sampled_from([0, 1, 30_000, MINUTE - 1, MINUTE, MINUTE + 1])
+AGES: Final = st.sampled_from(
+    [2 * MINUTE, 61 * MINUTE, 25 * HOUR, 7 * DAY, 7 * DAY + 1, 29 * DAY, 91 * DAY, 400 * DAY, 400 * DAY + 1]
+)
+JUMPS: Final = st.sampled_from(
+    [MINUTE, HOUR, DAY, 6 * DAY, 7 * DAY, 23 * DAY, 31 * DAY, 91 * DAY, 200 * DAY, 401 * DAY]
+)
+BATCH: Final = st.integers(1, 6)
+
+
+class FoldMachine(RuleBasedStateMachine):
+    """See the module. `reference` holds the log; `worker` has folded some of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reference = Reference()
+        self.worker = Worker(self.reference)
+        self.builder = LogBuilder()
+        self.revisions: dict[tuple[str, int], int] = {}
+        self.copied = False
+        self.failed = False
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Whatever fails within leaves its log behind, as a trace."""
+        try:
+            yield
+        except Exception:
+            self.failed = True
+            FOUND.parent.mkdir(exist_ok=True)
+            FOUND.write_text(self.trace("what the machine was doing when it failed"), encoding="utf-8")
+            raise
+
+    def trace(self, about: str) -> str:
+        """The log so far, as a trace."""
+        log = self.reference.log
+        cuts = sorted({cut for cut in self.worker.cuts if 0 < cut < len(log)})
+        return text_of(about, cuts, log)
+
+    def append(self, key: bytes | None, value: bytes | None, skip: int = 0) -> None:
+        """One more record of the log. A copied log is younger than its records, which say so."""
+        at_ms, headers = self.builder.now_ms, []
+        if self.copied:
+            headers = [("pulse-appended-ms", str(at_ms).encode())]
+            self.builder.now_ms += 1_000 * DAY
+        record = self.builder.append(key, value, headers, skip)
+        self.builder.now_ms = at_ms
+        with self.telling():
+            self.reference.append(record)
+
+    def answer(self, which: tuple[str, int], score: int, revision: int, **fields: Any) -> None:
+        """An answer record, of which only what is not empty is written."""
+        team, number = which
+        self.revisions[which] = max(revision, self.revisions.get(which, 0))
+        given = {name: value for name, value in fields.items() if value}
+        self.append(team.encode(), answer_value(number, score, **given, **({"revision": revision} if revision else {})))
+
+    def most_live(self) -> bool:
+        """An erased id is dead for the rest of the log: few of them, or little else happens."""
+        truth = self.reference.truth
+        return 4 * len(truth.erased) <= len(truth.answers)
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    @initialize(copied=st.booleans())
+    def begin(self, copied: bool) -> None:
+        self.copied = copied
+
+    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, test=st.sampled_from([False, False, False, True]))
+    def accept(self, which: tuple[str, int], score: int, respondent: str | None, test: bool) -> None:
+        """An answer given now, or another content of the first revision."""
+        self.answer(which, score, 0, respondent=respondent, test=test)
+
+    @precondition(lambda self: self.reference.log)
+    @rule(back=st.integers(0, 8))
+    def duplicate(self, back: int) -> None:
+        """A record once more."""
+        earlier = self.reference.log[-1 - back % len(self.reference.log)]
+        self.append(earlier.key, earlier.value)
+
+    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, up=st.sampled_from([1, 1, 1, 2, 0, -1]), age=SECONDS)
+    def revise(self, which: tuple[str, int], score: int, respondent: str | None, up: int, age: int) -> None:
+        """A higher revision, other content of the same, or one that comes too late; at times of what is unknown."""
+        revision = max(0, self.revisions.get(which, 0) + up)
+        answered = self.builder.now_ms - age if age else None
+        self.answer(which, score, revision, respondent=respondent, answered_ms=answered, survey=f"s{revision}")
+
+    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, age=AGES | SECONDS)
+    def arrive_late(self, which: tuple[str, int], score: int, respondent: str | None, age: int) -> None:
+        """An answer given earlier, at times beyond what a window, a case or the horizon reaches."""
+        self.answer(which, score, 0, respondent=respondent, answered_ms=self.builder.now_ms - age)
+
+    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, ahead=st.sampled_from([1, MINUTE, 5 * MINUTE, 9 * DAY]))
+    def come_from_the_future(self, which: tuple[str, int], score: int, respondent: str | None, ahead: int) -> None:
+        """The client's clock is ahead."""
+        self.answer(which, score, 0, respondent=respondent, answered_ms=self.builder.now_ms + ahead)
+
+    @rule(which=WHICH, reason=REASONS, kind=st.sampled_from(["exclude", "exclude", "include"]))
+    def mark(self, which: tuple[str, int], reason: str, kind: str) -> None:
+        """A reason not to count an answer, set or taken back; at times before there is one."""
+        self.append(which[0].encode(), command_value(kind, which[1], reason=reason))
+
+    @precondition(lambda self: self.most_live())
+    @rule(which=WHICH)
+    def erase(self, which: tuple[str, int]) -> None:
+        """An answer goes for ever."""
+        self.append(which[0].encode(), command_value("erase", which[1]))
+
+    @precondition(lambda self: self.most_live())
+    @rule(respondent=st.sampled_from(["anna", "bo"]))
+    def erase_respondent(self, respondent: str) -> None:
+        """All that a person has said goes, in both teams."""
+        self.append(None, erase_respondent_value(respondent))
+
+    @rule(after=SECONDS)
+    def tick(self, after: int) -> None:
+        """Time passes."""
+        self.builder.now_ms += after
+        self.append(None, TICK, skip=int(after == 1))
+
+    @rule(by=JUMPS | SECONDS | st.just(-5_000))
+    def jump(self, by: int) -> None:
+        """Nobody says anything for minutes or months; or the broker's clock steps back."""
+        self.builder.now_ms += by
+
+    @rule(which=WHICH, flaw=st.integers(0, 5))
+    def append_what_cannot_be_used(self, which: tuple[str, int], flaw: int) -> None:
+        """A record that is no answer of a team of this partition."""
+        team, good = which[0].encode(), answer_value(which[1], 5)
+        key, value = [
+            (team, None),
+            (team, b'{"type":"answer"'),
+            (None, good),
+            (OTHER_PARTITION.encode(), good),
+            (b"Team 3", good),
+            (team, answer_value(which[1], 11)),
+        ][flaw]
+        self.append(key, value)
+
+    # -- the worker ---------------------------------------------------------------------------------------------------
+
+    @rule(batch=BATCH)
+    def fold(self, batch: int) -> None:
+        """One batch, undisturbed."""
+        with self.telling():
+            self.worker.apply(self.worker.ahead()[:batch])
+
+    @rule(batch=BATCH)
+    def fold_but_send_later(self, batch: int) -> None:
+        """The write is done, and its outbox waits."""
+        with self.telling():
+            self.worker.write(self.worker.ahead()[:batch])
+
+    @rule(batch=BATCH)
+    def die_before_the_write(self, batch: int) -> None:
+        """Nothing has happened; the next batch may be another one."""
+        with self.telling():
+            self.worker.die_before_the_write(self.worker.ahead()[:batch])
+
+    @rule(batch=BATCH, sent=st.integers(0, 9))
+    def die_after_the_write(self, batch: int, sent: int) -> None:
+        """Some of the outbox has been sent, none of it cleared."""
+        with self.telling():
+            self.worker.write(self.worker.ahead()[:batch])
+            self.worker.send(most=sent)
+
+    @precondition(lambda self: self.worker.position)
+    @rule(start=st.integers(0, 40))
+    def replay(self, start: int) -> None:
+        """From any record on."""
+        with self.telling():
+            self.worker.replay(start % len(self.reference.log))
+
+    @precondition(lambda self: self.worker.position)
+    @rule()
+    def keep_a_copy(self) -> None:
+        """A checkpoint."""
+        self.worker.keep_a_copy()
+
+    @rule(copy=st.integers(0, 3), step=BATCH)
+    def lose_the_disk(self, copy: int, step: int) -> None:
+        """Rebuilt from a checkpoint or from offset 0, in other batches."""
+        with self.telling():
+            self.worker.lose_the_disk(copy, step)
+
+    def teardown(self) -> None:
+        """At the end all is folded, and readers hold what they would hold after single records."""
+        if self.failed:
+            return
+        with self.telling():
+            self.worker.apply(self.worker.ahead())
+            self.worker.assert_told_the_same()
+
+
+TestTheFold = FoldMachine.TestCase
+# A quick look each time; PULSE_PROPERTY_EXAMPLES looks further, at random.
+TestTheFold.settings = settings(
+    PROPERTY,
+    max_examples=int(os.environ.get("PULSE_PROPERTY_EXAMPLES", "40")),
+    stateful_step_count=40,
+    report_multiple_bugs=False,
+)
