@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from schemas.changes import PaneChange, Position, TeamChanges
+from schemas.changes import AnswerChange, PaneChange, Position, TeamChanges
 from schemas.followups import FollowupEvent
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
@@ -30,6 +30,7 @@ class Downstream:
         self.values: dict[Name, Any] = {}
         self.scores: dict[str, TeamScores] = {}
         self.panes: dict[tuple[str, int], PaneChange] = {}
+        self.answers: dict[tuple[str, str], AnswerChange] = {}
         self.forgotten: set[bytes | None] = set()
         self.through = 0
 
@@ -65,6 +66,9 @@ class Downstream:
         team = changes.team
         for answer in changes.answers:
             self._once(("answer", team, answer.response_id, answer.version), answer, answer.version & OFFSETS)
+            of = team, answer.response_id
+            if of not in self.answers or self.answers[of].version <= answer.version:
+                self.answers[of] = answer
         for correction in changes.corrections:
             self._once(("correction", correction.id), (team, correction), correction.version & OFFSETS)
         for pane in changes.panes:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
+from schemas.changes import AnswerChange, TeamChanges
 from schemas.followups import Case
+from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import keys, values
 from stream.domain.ids import NAMESPACE
 from stream.domain.minutes import WINDOWS
 from stream.domain.values import Resolved
-from tests.unit.stream.fakes import FakeState
+from stream.domain.work import Out
+from tests.unit.stream.fakes import PARTITION, FakeState, Record
 from tests.unit.stream.recount import Counts, Recount, tally
 
 OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
@@ -169,6 +172,8 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
         opening = truth.answers.get((case.team, case.response_id))
         if opening is not None:
             assert (case.score, case.respondent) == (opening.score, opening.respondent)
+            came_with = case.survey, case.channel, case.locale, case.medium, case.callback_ms
+            assert came_with == opening.came_with[:5]
         members = [
             truth.answers[case.team, member] for member in case.answers if (case.team, member) not in truth.erased
         ]
@@ -179,6 +184,40 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
         assert case.respondent is not None or len(members) == 1
         unhappy = any(member.detractor for member in members)
         assert (case.state in OPEN) == unhappy, "a case is open as long as one of its answers is unhappy"
+
+
+def _came_with(one: values.Context | AnswerChange) -> tuple[Any, ...]:
+    found = one.survey, one.channel, one.locale, one.medium, one.callback_ms, one.age_group, one.attributes
+    return tuple(value or None for value in found)
+
+
+def assert_said_hold(said: Mapping[tuple[str, str], AnswerChange], state: FakeState, truth: Recount) -> None:
+    """What was last said of every answer is the answer as it stands. `said`: by team and response id."""
+    assert truth.answers.keys() <= said.keys()
+    for (team, response_id), change in said.items():
+        assert change.erased == ((team, response_id) in truth.erased)
+        one = resolved_of(state, team, response_id)
+        assert (change.event_ms, change.first_offset, change.history) == (one.event_ms, one.first_offset, one.history)
+        assert (change.case_id, change.not_raised, change.personal) == (one.case_id, one.not_raised, one.personal)
+        if change.erased:
+            assert (change.score, change.revision, change.respondent, change.reasons) == (0, 0, None, ())
+            assert _came_with(change) == (None,) * 7
+            continue
+        answer = truth.answers[team, response_id]
+        assert (change.score, change.revision) == (answer.score, answer.revision)
+        assert (change.respondent, frozenset(change.reasons)) == (answer.respondent, answer.reasons)
+        assert _came_with(change) == answer.came_with
+
+
+def assert_named_after(record: Record, outputs: Iterable[Out]) -> None:
+    """Corrections and rejects of one record have the ids that its place in the log gives them, for ever."""
+    for message in (out.message for out in outputs):
+        if isinstance(message, Reject):
+            assert message.id == named(1, PARTITION, record.offset, "reject")
+        elif isinstance(message, TeamChanges):
+            for one in message.corrections:
+                of_many = "" if record.key is not None else f"/{message.team}/{one.response_id}"
+                assert one.id == named(1, PARTITION, record.offset, "correction" + of_many)
 
 
 def assert_erased_hold(state: FakeState, truth: Recount) -> None:
@@ -197,6 +236,7 @@ def assert_erased_hold(state: FakeState, truth: Recount) -> None:
         assert (one.event_ms, one.first_offset, one.history) == (answer.event_ms, answer.first_offset, answer.history)
         assert (one.score, one.revision, one.content) == (answer.score, answer.revision, answer.content)
         assert (one.respondent, frozenset(one.reasons)) == (answer.respondent, answer.reasons)
+        assert _came_with(one.context or values.PLAIN) == answer.came_with
     for name in erased:
         left = held[name]
         reasons = ("erased",) if left.reasons else ()

@@ -13,7 +13,7 @@ from stream.domain.fold import fold
 from stream.domain.work import Out
 from tests.unit.stream.downstream import Downstream
 from tests.unit.stream.fakes import PARTITION, FakeState, Record
-from tests.unit.stream.holding import assert_all_holds
+from tests.unit.stream.holding import assert_all_holds, assert_named_after, assert_said_hold
 from tests.unit.stream.recount import Recount
 
 
@@ -33,9 +33,11 @@ class Reference:
         effects = fold(self.state, [record], PARTITION)
         self.state.commit(effects, ())
         self.said.take(effects.outputs)
+        assert_named_after(record, effects.outputs)
         self.truth.read(record)
         self.held[effects.meta.position] = dict(self.state.data)
         assert_all_holds(self.state, self.said.scores, self.truth)
+        assert_said_hold(self.said.answers, self.state, self.truth)
         rejects = {one.offset: one.reason for one in self.said.once.values() if hasattr(one, "reason")}
         assert rejects == self.truth.rejected
 

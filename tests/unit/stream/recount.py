@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from aiokafka.partitioner import murmur2
 
 Counts = tuple[int, int, int]  # detractors, passives, promoters
+CAME_WITH = ("survey", "channel", "locale", "medium", "callback_ms", "age_group", "attributes")
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -32,7 +33,10 @@ class LogRecord(Protocol):
 
 @dataclass(frozen=True)
 class Counted:
-    """One answer as the log's records leave it. `calls`: a detractor that somebody must follow up."""
+    """One answer as the log's records leave it. `calls`: a detractor that somebody must follow up.
+
+    `came_with`: survey, channel, locale, medium, agreed time to call back, age group, attributes.
+    """
 
     team: str
     response_id: str
@@ -46,6 +50,7 @@ class Counted:
     test: bool
     reasons: frozenset[str]
     calls: bool
+    came_with: tuple[Any, ...] = ()
 
     @property
     def counted(self) -> bool:
@@ -166,6 +171,7 @@ class Recount:
             test=fields.get("test", False),
             reasons=frozenset(),
             calls=False,
+            came_with=tuple(fields.get(name) or None for name in CAME_WITH),
         )
         self.answers[name] = self._standing(new, at_ms, old)
         return None

@@ -38,6 +38,12 @@ WHICH: Final = st.sampled_from([(team, number) for team in TEAMS[:2] for number 
 SCORES: Final = st.sampled_from([0, 3, 6, 6, 7, 8, 9, 10])
 RESPONDENTS: Final = st.sampled_from(["anna", "anna", "bo", None])
 REASONS: Final = st.sampled_from(["test", "bot", "invalid", "duplicate_person"])
+CAME_WITH: Final[list[dict[str, Any]]] = [
+    {},
+    {"survey": "s", "personal": True},
+    {"channel": "web", "locale": "da-DK", "attributes": {"plan": "pro"}},
+    {"survey": "t", "medium": "phone", "callback_ms": 1_790_000_000_000, "age_group": "30-39"},
+]
 SECONDS: Final = st.sampled_from([0, 1, 30_000, MINUTE - 1, MINUTE, MINUTE + 1])
 AGES: Final = st.sampled_from(
     [2 * MINUTE, 61 * MINUTE, 25 * HOUR, 7 * DAY, 7 * DAY + 1, 29 * DAY, 91 * DAY, 400 * DAY, 400 * DAY + 1]
@@ -89,10 +95,10 @@ class FoldMachine(RuleBasedStateMachine):
             self.reference.append(record)
 
     def answer(self, which: tuple[str, int], score: int, revision: int, **fields: Any) -> None:
-        """An answer record, of which only what is not empty is written."""
+        """An answer record, of which only what is not empty is written; its score says what it came with."""
         team, number = which
         self.revisions[which] = max(revision, self.revisions.get(which, 0))
-        given = {name: value for name, value in fields.items() if value}
+        given = {name: value for name, value in (CAME_WITH[score % 4] | fields).items() if value}
         self.append(team.encode(), answer_value(number, score, **given, **({"revision": revision} if revision else {})))
 
     def most_live(self) -> bool:
@@ -123,7 +129,7 @@ class FoldMachine(RuleBasedStateMachine):
         """A higher revision, other content of the same, or one that comes too late; at times of what is unknown."""
         revision = max(0, self.revisions.get(which, 0) + up)
         answered = self.builder.now_ms - age if age else None
-        self.answer(which, score, revision, respondent=respondent, answered_ms=answered, survey=f"s{revision}")
+        self.answer(which, score, revision, respondent=respondent, answered_ms=answered)
 
     @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, age=AGES | SECONDS)
     def arrive_late(self, which: tuple[str, int], score: int, respondent: str | None, age: int) -> None:
@@ -236,7 +242,7 @@ TestTheFold = FoldMachine.TestCase
 # A quick look each time; PULSE_PROPERTY_EXAMPLES looks further, at random.
 TestTheFold.settings = settings(
     PROPERTY,
-    max_examples=int(os.environ.get("PULSE_PROPERTY_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("PULSE_PROPERTY_EXAMPLES", "30")),
     stateful_step_count=40,
     report_multiple_bugs=False,
 )
