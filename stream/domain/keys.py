@@ -79,10 +79,6 @@ def pane(team: str, minute: int) -> bytes:
     return prefixes(team).pane + number(minute)
 
 
-def newest(team: str, respondent: str) -> bytes:
-    return prefixes(team).newest + text(respondent)
-
-
 def answers_of(team: str, respondent: str) -> bytes:
     """Prefix of all answers of a respondent."""
     return prefixes(team).answers_of + text(respondent)

@@ -164,9 +164,10 @@ def score_interval(tally: Tally, z: float = Z95) -> Interval | None:
 
 
 def _edge(excess: Callable[[float], float], *, inside: float, outside: float) -> float:
-    """Where `excess` turns positive between a point within the interval and the end of the scale, by bisection."""
-    if excess(outside) <= 0:
-        return outside
+    """Where `excess` turns positive between a point within the interval and the end of the scale, by bisection.
+
+    At the end of the scale the variance is 0 and `excess` positive, unless all answers are of the band there.
+    """
     for _ in range(60):
         middle = (inside + outside) / 2
         if excess(middle) <= 0:

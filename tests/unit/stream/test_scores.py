@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream.domain.scores import (
     BAND_OF,
     BANDS,
+    Z95,
     Band,
     Tally,
     adjusted_wald,
@@ -74,6 +75,42 @@ def test_the_contracts_table_of_scores_and_margins(
     assert tested is not None
     assert (tested.low, tested.high) == pytest.approx(interval, abs=0.0005)
     assert tested.centre == pytest.approx(score, abs=0.0005)
+
+
+SMALL = [Tally(d, n, p) for d in range(4) for n in range(4) for p in range(4) if d + n + p]
+
+
+def likeliest_detractors(tally: Tally, delta: float) -> float:
+    """Share of detractors that makes the counts likeliest when the score is `delta`, by looking for it."""
+    low, high = max(0.0, -delta), (1 - delta) / 2
+
+    def likelihood(q: float) -> float:
+        of_bands = (tally.detractors, q), (tally.promoters, q + delta), (tally.passives, 1 - 2 * q - delta)
+        return sum(count * math.log(max(share, 1e-300)) for count, share in of_bands if count)
+
+    for _ in range(200):
+        third = (high - low) / 3
+        if likelihood(low + third) < likelihood(high - third):
+            low += third
+        else:
+            high -= third
+    return (low + high) / 2
+
+
+@pytest.mark.parametrize("tally", SMALL, ids=lambda tally: f"{tally.detractors}-{tally.passives}-{tally.promoters}")
+def test_the_score_interval_ends_where_the_data_are_two_standard_errors_from_the_score(tally: Tally) -> None:
+    interval = score_interval(tally)
+    assert interval is not None
+    assert interval.low <= interval.centre <= interval.high
+    for end, reaches in ((interval.low, tally.detractors), (interval.high, tally.promoters)):
+        delta = end / 100
+        if reaches == tally.total:
+            assert abs(delta) == 1
+            continue
+        q = likeliest_detractors(tally, delta)
+        error = math.sqrt(tally.total * (2 * q + delta - delta * delta))
+        away = abs(tally.promoters - tally.detractors - tally.total * delta)
+        assert away / error == pytest.approx(Z95, abs=1e-4)
 
 
 def mirrored(tally: Tally) -> Tally:
