@@ -58,7 +58,7 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
     if own_id != old.case_id:
         own = work.case(team, own_id)  # once opened by it, and joined into another since
         if own is not None:
-            _tell(work, structs.replace(_blank(own), respondent=None, personal=False), ERASED, response_id)
+            _tell(work, _emptied(own), ERASED, response_id)
     if old.case_id is None:
         return
     case = _case(work, team, old.case_id)
@@ -81,6 +81,11 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
 def _blank(case: Case) -> Case:
     """Without what the opening answer came with."""
     return structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
+
+
+def _emptied(case: Case) -> Case:
+    """Of a joined case whose opening answer is erased: the other answers went over, so nothing of anybody is left."""
+    return structs.replace(_blank(case), respondent=None, personal=False)
 
 
 def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int, *, first: bool) -> Resolved:
@@ -226,6 +231,9 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     """Two open cases of one respondent: the younger closes as `joined`, its answers go over to the older."""
     older, younger = sorted((a, b), key=lambda case: (case.raised_ms, case.case_id))
     closed = structs.replace(younger, state="joined", joined_into=older.case_id)
+    opening = work.answer(keys.answer(younger.team, younger.response_id))
+    if opening is not None and opening.erased:
+        closed = _emptied(closed)
     _tell(work, closed, "followup.joined", response_id)
     answers = _listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))
     older = structs.replace(older, answers=answers, personal=older.personal or younger.personal)

@@ -193,6 +193,20 @@ def test_a_joined_case_keeps_nothing_of_its_erased_opening_answer(log: LogBuilde
     assert len(events) == (1 if left else 2)
 
 
+def test_a_case_that_joins_after_its_opening_answer_was_erased_keeps_nobodys_key(log: LogBuilder) -> None:
+    log.answer(2, 3)
+    log.now_ms += MINUTE
+    log.answer(1, 2, respondent="anna", survey="s", personal=True)
+    log.answer(3, 4, respondent="anna")
+    command(log, "erase", 1)
+    log.answer(2, 3, respondent="anna", revision=1)
+    run = play(log.records)
+    (joined,) = [event.case for event in run.events if event.kind == "followup.joined"]
+    assert (joined.response_id, joined.respondent, joined.personal) == (response_id(1), None, False)
+    assert run.events[-1].case.answers == (response_id(2), response_id(1), response_id(3))
+    assert run.events[-1].case.respondent == "anna"
+
+
 def test_a_command_about_a_team_of_another_partition_is_rejected(log: LogBuilder) -> None:
     command(log, "exclude", 1, team="team-1", reason="bot")
     log.append(None, command_value("erase", 1))
