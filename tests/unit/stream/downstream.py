@@ -15,6 +15,14 @@ from schemas.scores import TeamScores
 from stream.domain.work import Out
 
 Name = tuple[Any, ...]
+TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {
+    FollowupEvent: ("followups.v1",),
+    Reject: ("rejects.v1",),
+    TeamScores: ("team-scores.v1",),
+    TeamChanges: ("team-changes.v1",),
+    Position: ("team-changes.v1", "followups.v1"),
+    type(None): ("people.v1",),
+}
 OFFSETS: Final = (1 << 48) - 1  # a version's lower bits are the offset
 
 
@@ -41,6 +49,7 @@ class Downstream:
 
     def _take(self, out: Out) -> None:
         message = out.message
+        assert out.topic in TOPICS_OF.get(type(message), ()), out
         if isinstance(message, FollowupEvent):
             self._once(("event", message.event_id), message, message.case.version & OFFSETS)
         elif isinstance(message, Reject):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.domain import keys, values
@@ -57,6 +57,8 @@ def test_a_due_key_is_split_into_what_it_was_made_of(team: str, minute: int) -> 
 
 @PROPERTY
 @given(st.text(max_size=300))
+@example("x" * 255)
+@example("x" * 256)
 def test_a_string_in_a_key_has_its_length_in_front(text: str) -> None:
     raw = text.encode()
     assert keys.text(text) == len(raw).to_bytes(2, "big") + raw
