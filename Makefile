@@ -1,11 +1,13 @@
 # Every target installs what it needs first: `make demo` works on a machine with Python 3.11+ and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test quick lint type fmt bench soak schemas lock clean
+.PHONY: help install dev demo test quick lint type fmt bench soak mutate schemas lock clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
 RUN := $(VENV)/bin/python -m
 PEERS := .venv-peers
+MUTATE := .venv-mutate
+PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 PIP := $(RUN) pip --disable-pip-version-check --no-input
 # A pinned set with hashes, then the checkout itself, built by the pinned hatchling: nothing unpinned is fetched.
 INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
@@ -36,6 +38,8 @@ bench: $(VENV)/.dev ## The benchmarks, one table (JSON=1: one JSON line at the e
 	$(RUN) benchmarks $(if $(JSON),--json)
 soak: $(VENV)/.dev ## The full sizes of the chaos tests
 	$(RUN) pytest -m soak
+mutate: $(MUTATE)/.ready ## Does a test notice when the fold is changed? (MODULES="windows keys", SAMPLE=30, 0 for all)
+	$(RUN) tests.mutation $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE))
 schemas: $(VENV)/.dev ## Generate the JSON Schemas and the AsyncAPI document anew
 	$(RUN) schemas.generate
 lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
@@ -45,8 +49,10 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
 	  --no-header --no-annotate --no-emit-index-url -c requirements.lock -o requirements-dev.lock
 	uv pip compile -q benchmarks/peers/requirements.in --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -o benchmarks/peers/requirements.lock
+	uv pip compile -q tests/mutation/requirements.in --python-version 3.11 --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -o tests/mutation/requirements.lock
 clean: ## Remove .venv and what tools leave; the data folder .pulse stays
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .hypothesis test-output
+	rm -rf $(VENV) $(PEERS) $(MUTATE) mutants .mypy_cache .ruff_cache .hypothesis test-output
 
 $(VENV)/bin/python:
 	@for python in python3.11 python3.12 python3.13 python3 python; do \
@@ -73,4 +79,12 @@ $(PEERS)/.ready: benchmarks/peers/requirements.lock | $(VENV)/bin/python
 	@echo 'Installing what the benchmarks compare with (once) …'
 	@rm -rf $(PEERS) && $(VENV)/bin/python -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@touch $@
+
+# mutmut and Faust want different releases of click: it has its own, and finds everything else in $(VENV).
+$(MUTATE)/.ready: tests/mutation/requirements.lock $(VENV)/.dev
+	@echo 'Installing what mutates (once) …'
+	@rm -rf $(MUTATE) && $(VENV)/bin/python -m venv $(MUTATE)
+	@$(MUTATE)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@$(VENV)/bin/python -c $(PURELIB) > "$$($(MUTATE)/bin/python -c $(PURELIB))/base.pth"
 	@touch $@
