@@ -31,7 +31,8 @@ class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     of this state. `reasons` lists why it is not counted. `history`: older than the horizon at its receipt, in no
     pane. `case_id` is the follow-up it raised or joined; `not_raised` says why a counted detractor raised none.
     `erased`: forgotten for ever. Only the ids, the version and the times of what is left are said then: `score` and
-    `revision` are 0 and mean nothing, the rest is as if it had never been given.
+    `revision` are 0 and mean nothing, the rest is as if it had never been given. `event_ms` and `first_offset` are 0
+    too where the fold does not know the answer: it has not come yet, or came more than 400 days ago.
     """
 
     response_id: str

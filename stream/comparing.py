@@ -98,12 +98,22 @@ def _joined(left: Iterator[Pair], right: Iterator[Pair]) -> Iterator[tuple[bytes
 
 # When what a key is about happened, by its first letter; a letter that is not here is always compared.
 _MOMENTS: Final[Mapping[bytes, Callable[[bytes, bytes], int]]] = {
-    b"r": lambda _, raw: values.RESOLVED.unpack(raw).event_ms,
+    b"r": lambda _, raw: _given_ms(values.RESOLVED.unpack(raw)),
     b"a": lambda key, _: int.from_bytes(key[-keys.PLACE : -keys.PLACE // 2], "big"),
     b"l": lambda _, raw: values.NEWEST.unpack(raw).event_ms,
     b"p": lambda key, _: keys.pane_minute(key) * MINUTE_MS,
     b"c": lambda _, raw: values.CASE.unpack(raw).raised_ms,
+    # Says the same as the cases, and the answers.
+    b"q": lambda _key, _raw: 0,
+    b"h": lambda _key, _raw: 0,
+    # A team whose windows are empty may have answered last before the log begins.
+    b"w": lambda _, raw: max(ring[0] for ring in values.TEAM.unpack(raw).rings) * MINUTE_MS,
 }
+
+
+def _given_ms(answer: values.Resolved) -> int:
+    """0 for what came before its answer, or after it had left the state: one cannot be told from the other."""
+    return 0 if answer.first_offset == values.NOT_GIVEN else answer.event_ms
 
 
 def _moment(key: bytes, raw: bytes) -> int:

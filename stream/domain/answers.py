@@ -12,8 +12,8 @@ from msgspec import structs
 
 from schemas.changes import Cause
 from schemas.feedback import Answer, Exclude, Include, Reason
-from stream.domain import followups, keys
-from stream.domain.minutes import HORIZON_MS, MINUTE_MS
+from stream.domain import expiry, followups, keys
+from stream.domain.minutes import HORIZON, HORIZON_MS, MINUTE_MS
 from stream.domain.reading import Unusable
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
@@ -32,14 +32,15 @@ def apply(
 
     `key`: the answer's. `respondent`: the answer's, as it stands in keys.
     """
-    old = work.answer(key)
-    marks = None
+    old = found = work.answer(key)
+    marks = case_id = None
     if old is not None:
         if old.erased:
             work.forget_text(team.name, answer.response_id)  # it came with the answer once more
             return ERASED
         marks = old.marks
         if old.first_offset == NOT_GIVEN:
+            case_id = old.case_id
             old = None
     if old is None:
         if answer.revision and answer.answered_ms is None:
@@ -48,9 +49,10 @@ def apply(
         event_ms = answer.answered_ms
         if event_ms is None or event_ms > appended_ms:
             event_ms = appended_ms
-        new = _resolved(answer, event_ms, work.offset, event_ms < appended_ms - HORIZON_MS, None, marks)
+        new = _resolved(answer, event_ms, work.offset, event_ms < work.known_ms - HORIZON_MS, case_id, marks)
+        work.leaving.append(key)
         _accept(work, team, respondent, answer.response_id, new)
-        follow = not new.reasons and not BANDS[new.score]
+        follow = case_id is not None or (not new.reasons and not BANDS[new.score])
     else:
         if answer.revision < old.revision:
             return None  # an older revision that arrived late: a newer one has already replaced every field
@@ -60,7 +62,7 @@ def apply(
         revise(work, team, key, respondent, answer.response_id, old, new, "revision")
         follow = True
     if follow:
-        new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms)
+        new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms, first=found is None)
     work.put_answer(key, new)
     team.say(answer.response_id, new)
     team.finish(answer.response_id)
@@ -73,12 +75,13 @@ def mark(work: Work, team: TeamBatch, key: bytes, command: Exclude | Include, ap
     old = work.answer(key)
     if old is None:
         old = Resolved(0, NOT_GIVEN, False, 0, 0, "")
+        expiry.list_remnant(work, key, work.minute + HORIZON + 1)
     elif old.erased:
         return ERASED
     marks = {**(old.marks or {}), command.reason: excluded}
     new = structs.replace(old, marks=marks, reasons=_reasons("test" in old.reasons, marks))
     if old.first_offset == NOT_GIVEN:
-        new = structs.replace(new, reasons=())
+        new = structs.replace(new, event_ms=work.known_ms, reasons=())
     if new.reasons == old.reasons:
         work.put_answer(key, new)
         return None
@@ -198,7 +201,7 @@ def _count_in(
             team.count(minute, new.score, 1, 0)
         return
     work.put_newest(key, Newest(new.event_ms, new.first_offset, response_id, new.score, new.history))
-    if before is None or before.history:
+    if before is None or before.history or before.minute < work.closed:
         if not new.history:
             team.count(minute, new.score, 1, 1)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from stream.domain import answers, followups, keys
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import NOT_GIVEN, Resolved
@@ -13,7 +15,13 @@ def erase(work: Work, team: TeamBatch, key: bytes, response_id: str, kind: str =
     work.forget_text(team.name, response_id)
     old = work.answer(key)
     if old is None or old.first_offset == NOT_GIVEN:
-        work.put_answer(key, Resolved(0, NOT_GIVEN, False, 0, 0, "", erased=True))
+        if old is not None and old.case_id is not None:
+            followups.forget(work, team.name, response_id, old)
+        new = Resolved(0, NOT_GIVEN, False, 0, 0, "", erased=True)
+        work.put_answer(key, new)
+        if old is None or not old.erased:
+            # It may have left the state, and stand in ClickHouse.
+            team.say(response_id, structs.replace(new, first_offset=0))
         return
     if old.erased:
         return

@@ -7,44 +7,50 @@ customer's own edit to 7 or more closes it as `rescored`, an exclusion as `withd
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from msgspec import structs
 
-from schemas.followups import Case, FollowupEvent, Kind, State
-from stream.domain import ids, keys
-from stream.domain.scores import BANDS
-from stream.domain.values import PLAIN, Resolved
+from schemas.followups import Case, Kind, State
+from stream.domain import cases, ids, keys
+from stream.domain.values import OPEN, PLAIN, Resolved
 from stream.domain.work import Work
 
 HOUR_MS: Final = 3_600_000
 RAISE_WITHIN_MS: Final = 7 * 24 * HOUR_MS  # an older answer is counted, but nobody is called about it
 CONTACT_MS: Final = 10 * HOUR_MS
 RESOLVE_MS: Final = 72 * HOUR_MS
-MOST_LISTED: Final = 100  # answers that a case names
 
-OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})
 ERASED: Final[Kind] = "followup.answer_erased"
 BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn"})  # closed by no person
 
 
-def is_detractor(resolved: Resolved | None) -> bool:
-    """A counted detractor answer."""
-    return resolved is not None and not resolved.reasons and not BANDS[resolved.score]
-
-
-def follow(work: Work, team: str, response_id: str, old: Resolved | None, new: Resolved, appended_ms: int) -> Resolved:
+def follow(
+    work: Work,
+    team: str,
+    response_id: str,
+    old: Resolved | None,
+    new: Resolved,
+    appended_ms: int,
+    *,
+    first: bool = False,
+) -> Resolved:
     """Raise, join, reopen or close the case that an answer's change asks for.
 
     Shape:   the answer before (None: just accepted) and after in; the answer after, with `case_id` and `not_raised`.
+             `first`: nothing is known of its id.
     """
     if new.case_id is None:
-        if not is_detractor(new):
+        if not cases.is_detractor(new):
             return new
-        return _begin(work, team, response_id, new, appended_ms, first=old is None)
-    case = _case(work, team, new.case_id)
-    if old is not None and old.respondent != new.respondent:
+        return _begin(work, team, response_id, new, appended_ms, first=first)
+    case = cases.known(work, team, new.case_id)
+    if old is None and case.state == "joined":
+        new = structs.replace(new, case_id=None)
+        return _begin(work, team, response_id, new, appended_ms, first=False) if cases.is_detractor(new) else new
+    # An answer that had left the state before its case did has come again: who had given it is known from the case.
+    respondent = case.respondent if old is None else old.respondent
+    if respondent != new.respondent:
         if response_id != case.response_id:
             return _leave(work, case, response_id, new, appended_ms)
         case = _move(work, case, response_id, new.respondent)
@@ -58,34 +64,24 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
     if own_id != old.case_id:
         own = work.case(team, own_id)  # once opened by it, and joined into another since
         if own is not None:
-            _tell(work, _emptied(own), ERASED, response_id)
+            cases.tell(work, cases.emptied(own), ERASED, response_id)
     if old.case_id is None:
         return
-    case = _case(work, team, old.case_id)
+    case = cases.known(work, team, old.case_id)
     if response_id == case.response_id:
-        case = _blank(case)
-    others = [work.answer(keys.answer(team, other)) for other in _members(work, case) if other != response_id]
+        case = cases.blank(case)
+    others = [work.answer(keys.answer(team, other)) for other in cases.members(work, case) if other != response_id]
     case = structs.replace(case, personal=any(other is not None and other.personal for other in others))
-    wanted = any(is_detractor(other) for other in others)
+    wanted = any(cases.is_detractor(other) for other in others)
     if case.state in OPEN and not wanted:
-        _release(work, case)
+        cases.release(work, case)
         case = structs.replace(case, state="withdrawn")
         kind: Kind = "followup.withdrawn"
     else:
         kind = ERASED
     if not others:
         case = structs.replace(case, respondent=None)
-    _tell(work, case, kind, response_id)
-
-
-def _blank(case: Case) -> Case:
-    """Without what the opening answer came with."""
-    return structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
-
-
-def _emptied(case: Case) -> Case:
-    """Of a joined case whose opening answer is erased: the other answers went over, so nothing of anybody is left."""
-    return structs.replace(_blank(case), respondent=None, personal=False)
+    cases.tell(work, case, kind, response_id)
 
 
 def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: int, *, first: bool) -> Resolved:
@@ -98,12 +94,14 @@ def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: 
 
 
 def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: bool = False) -> Resolved:
-    """A detractor answer without a case: join the respondent's open one, or raise. `first`: it was just accepted."""
-    current = _open_case_of(work, team, new.respondent)
+    """A detractor answer without a case: join the respondent's open one, or raise. `first`: it has never raised one."""
+    current = cases.open_case_of(work, team, new.respondent)
     if current is not None:
-        answers = _listed((*current.answers, response_id))
+        answers = current.answers
+        if response_id not in answers:
+            answers = cases.listed((*answers, response_id))
         joined = structs.replace(current, answers=answers, personal=current.personal or new.personal)
-        _tell(work, joined, "followup.answer_joined", response_id)
+        cases.tell(work, joined, "followup.answer_joined", response_id)
         return structs.replace(new, case_id=current.case_id)
     case_id = ids.uuid5(team, response_id)
     context = new.context or PLAIN
@@ -130,8 +128,10 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         callback_ms=context.callback_ms,
         personal=new.personal,
     )
-    _say(work, case, "followup.reopened" if before else "followup.raised", response_id)
-    _hold(work, case)
+    cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
+    cases.hold(work, case)
+    if before is None:
+        work.leaving.append(keys.case(team, case_id))
     return structs.replace(new, case_id=case_id)
 
 
@@ -149,12 +149,12 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             callback_ms=context.callback_ms,
         )
     case = structs.replace(case, personal=case.personal or new.personal)
-    unhappy = is_detractor(new) or _any_detractor(work, case, but=response_id)
+    unhappy = cases.is_detractor(new) or cases.any_detractor(work, case, but=response_id)
     if case.state in OPEN and not unhappy:
         return _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
     if case.state in BY_ITSELF and unhappy:
         return _reopen(work, case, response_id)
-    return _tell(work, case, "followup.answer_edited", response_id)
+    return cases.tell(work, case, "followup.answer_edited", response_id)
 
 
 def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> Case:
@@ -166,16 +166,16 @@ def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> C
         return structs.replace(case, respondent=respondent)
     is_open = case.state in OPEN
     if is_open:
-        _release(work, case)
-    for answer in reversed(list(_members(work, case))):
+        cases.release(work, case)
+    for answer in reversed(list(cases.members(work, case))):
         if answer != response_id:
             _leave_behind(work, case.team, answer)
     case = structs.replace(case, respondent=respondent, answers=(response_id,))
     if not is_open:
         return case
-    other = _open_case_of(work, case.team, respondent)
+    other = cases.open_case_of(work, case.team, respondent)
     if other is None:
-        _hold(work, case)
+        cases.hold(work, case)
         return case
     return _merge(work, case, other, response_id)
 
@@ -186,7 +186,7 @@ def _leave_behind(work: Work, team: str, response_id: str) -> None:
     if found is None:
         raise ValueError("a case holds an answer that the state does not")
     found = structs.replace(found, case_id=None)
-    if is_detractor(found):
+    if cases.is_detractor(found):
         found = _enter(work, team, response_id, found)
     work.put_answer(key, found)
     work.of(team).say(response_id, found)
@@ -195,15 +195,17 @@ def _leave_behind(work: Work, team: str, response_id: str) -> None:
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
     """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
     answers = tuple(answer for answer in case.answers if answer != response_id)
-    if all(answer == response_id for answer in _members(work, case)):  # the opening answer is erased: nobody is left
+    if all(
+        answer == response_id for answer in cases.members(work, case)
+    ):  # the opening answer is erased: nobody is left
         if case.state in OPEN:
-            _release(work, case)
+            cases.release(work, case)
         case = structs.replace(case, respondent=None)
-    case = _tell(work, structs.replace(case, answers=answers), "followup.answer_edited", response_id)
-    if case.state in OPEN and not _any_detractor(work, case, but=response_id):
+    case = cases.tell(work, structs.replace(case, answers=answers), "followup.answer_edited", response_id)
+    if case.state in OPEN and not cases.any_detractor(work, case, but=response_id):
         _close(work, case, "rescored", response_id)
     new = structs.replace(new, case_id=None)
-    if not is_detractor(new):
+    if not cases.is_detractor(new):
         return new
     # Somebody was to be called about it: that its age is over the limit by now does not change this.
     if case.state in OPEN:
@@ -219,10 +221,10 @@ def _reopen(work: Work, case: Case, response_id: str) -> Case:
         contact_due_ms=work.known_ms + CONTACT_MS,
         resolve_due_ms=work.known_ms + RESOLVE_MS,
     )
-    other = _open_case_of(work, case.team, case.respondent)
-    case = _tell(work, case, "followup.reopened", response_id)
+    other = cases.open_case_of(work, case.team, case.respondent)
+    case = cases.tell(work, case, "followup.reopened", response_id)
     if other is None:
-        _hold(work, case)
+        cases.hold(work, case)
         return case
     return _merge(work, case, other, response_id)
 
@@ -233,12 +235,12 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     closed = structs.replace(younger, state="joined", joined_into=older.case_id)
     opening = work.answer(keys.answer(younger.team, younger.response_id))
     if opening is not None and opening.erased:
-        closed = _emptied(closed)
-    _tell(work, closed, "followup.joined", response_id)
-    answers = _listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))
+        closed = cases.emptied(closed)
+    cases.tell(work, closed, "followup.joined", response_id)
+    answers = cases.listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))
     older = structs.replace(older, answers=answers, personal=older.personal or younger.personal)
-    older = _tell(work, older, "followup.answer_joined", response_id)
-    for answer in list(_members(work, younger)):
+    older = cases.tell(work, older, "followup.answer_joined", response_id)
+    for answer in list(cases.members(work, younger)):
         key = keys.answer(older.team, answer)
         found = work.answer(key)
         if found is not None:
@@ -246,70 +248,11 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
             work.put_answer(key, found)
             if answer != response_id:  # the record's own answer is said when all is done
                 work.of(older.team).say(answer, found)
-    _hold(work, older)
+    cases.hold(work, older)
     return older
 
 
 def _close(work: Work, case: Case, state: State, response_id: str) -> Case:
-    _release(work, case)
+    cases.release(work, case)
     kind: Kind = "followup.withdrawn" if state == "withdrawn" else "followup.rescored"
-    return _tell(work, structs.replace(case, state=state), kind, response_id)
-
-
-def _tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
-    """The case as it stands now is its next event."""
-    case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
-    _say(work, case, kind, response_id)
-    return case
-
-
-def _say(work: Work, case: Case, kind: Kind, response_id: str) -> None:
-    work.put_case(case)
-    work.events.append(FollowupEvent(ids.uuid5(case.case_id, case.n), kind, work.known_ms, case, response_id))
-
-
-def _case(work: Work, team: str, case_id: str) -> Case:
-    case = work.case(team, case_id)
-    if case is None:
-        raise ValueError("an answer names a case that the state does not hold")
-    return case
-
-
-def _open_case_of(work: Work, team: str, respondent: str | None) -> Case | None:
-    if respondent is None:
-        return None
-    raw = work.get(keys.open_case(team, respondent))
-    return None if raw is None else _case(work, team, raw.decode())
-
-
-def _hold(work: Work, case: Case) -> None:
-    """This is the respondent's open case from now on."""
-    if case.respondent is not None:
-        work.put(keys.open_case(case.team, case.respondent), case.case_id.encode())
-
-
-def _release(work: Work, case: Case) -> None:
-    if case.respondent is not None:
-        work.put(keys.open_case(case.team, case.respondent), None)
-
-
-def _members(work: Work, case: Case) -> Iterator[str]:
-    """All answers of a case, newest first: a case is one respondent's, or one answer's where nobody is known."""
-    if case.respondent is None:
-        yield case.response_id
-        return
-    for response_id in work.answers_of(case.team, case.respondent):
-        found = work.answer(keys.answer(case.team, response_id))
-        if found is not None and found.case_id == case.case_id:
-            yield response_id
-
-
-def _any_detractor(work: Work, case: Case, but: str) -> bool:
-    return any(
-        is_detractor(work.answer(keys.answer(case.team, answer))) for answer in _members(work, case) if answer != but
-    )
-
-
-def _listed(answers: tuple[str, ...]) -> tuple[str, ...]:
-    """The opening answer and the newest ones: an id that a whole crowd shares must not make events endless."""
-    return answers if len(answers) <= MOST_LISTED else (answers[0], *answers[1 - MOST_LISTED :])
+    return cases.tell(work, structs.replace(case, state=state), kind, response_id)

@@ -8,6 +8,7 @@ w·team                          the live windows of a team                     
 x·minute·team                   when a team's windows next move without an answer empty
 c·team·case                     a follow-up case                                  schemas.followups.Case
 q·team·respondent               the open case of a respondent                     utf-8
+h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
 m                               position, stream time, identity                   values.Meta
 o·seq                           outbox (stream.state alone)
 """
@@ -21,6 +22,7 @@ from typing import Final, NamedTuple
 META: Final = b"m"
 ANSWERS_OF: Final = b"a"
 DUE: Final = b"x"
+LEAVING: Final = b"h"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
 AFTER_ALL: Final = b"\xff\xff"  # no string is as long as this length would say
@@ -105,6 +107,15 @@ def due(minute: int, name: str) -> bytes:
     return DUE + number(minute) + text(name)
 
 
+def leaving(minute: int, block: int) -> bytes:
+    return LEAVING + _TWO_NUMBERS(minute, block)
+
+
+def split_leaving(key: bytes) -> tuple[int, int]:
+    """(minute, block) of an `h` key."""
+    return int.from_bytes(key[1:9], "big"), int.from_bytes(key[9:], "big")
+
+
 def of_respondents(team: str) -> bytes:
     """Prefix of the answers of all respondents of a team."""
     return prefixes(team).answers_of
@@ -118,6 +129,11 @@ def team_of_respondents(key: bytes) -> str:
 def split_due(key: bytes) -> tuple[int, str]:
     """(minute, team) of an `x` key."""
     return int.from_bytes(key[1:9], "big"), key[11:].decode()
+
+
+def split_id(key: bytes) -> tuple[str, str]:
+    """(team, id) of an `r` or `c` key."""
+    return key[3 : -UUID_BYTES - 2].decode(), key[-UUID_BYTES:].decode()
 
 
 def pane_minute(key: bytes) -> int:

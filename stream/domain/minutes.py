@@ -7,7 +7,8 @@ from typing import Final
 
 MINUTE_MS: Final = 60_000
 MINUTES_A_DAY: Final = 1_440
-HORIZON_MS: Final = 400 * MINUTES_A_DAY * MINUTE_MS
+HORIZON: Final = 400 * MINUTES_A_DAY  # minutes
+HORIZON_MS: Final = HORIZON * MINUTE_MS
 LATE_MS: Final = 60_000  # a pane that ended this long ago has been shown: changing it is a correction
 WINDOWS: Final[tuple[int, ...]] = (60, 24 * 60, 7 * 1_440, 30 * 1_440, 90 * 1_440)  # minutes, ascending
 

@@ -24,6 +24,7 @@ class TeamBatch:
 
     __slots__ = (
         "_cause",
+        "_closed",
         "_deltas",
         "_stored_due",
         "_windows",
@@ -52,12 +53,18 @@ class TeamBatch:
         self._stored_due = 0
         self._cause: Cause | None = None
         self._deltas: list[PaneDelta] = []
+        self._closed: list[PaneChange] = []  # panes that this batch has changed, and that have left the state since
 
     # -- counting ------------------------------------------------------------------------------------------------
 
     def count(self, minute: int, score: int, of_all: int, of_latest: int) -> None:
-        """So many answers more or less in a pane, for each policy, and in the windows that the pane is in."""
+        """So many answers more or less in a pane, for each policy, and in the windows that the pane is in.
+
+        A pane that is older than the horizon stays as it is.
+        """
         work = self.work
+        if minute < work.closed:
+            return
         pane = self.panes.get(minute)
         if pane is None:
             raw = work.get(self.prefixes.pane + keys.number(minute))
@@ -127,6 +134,13 @@ class TeamBatch:
         self.changed = True
         self.work.due(self, team.due)
 
+    def drop_pane(self, minute: int) -> None:
+        """A pane leaves the state. It is older than the horizon (`count`), and every window is younger than that."""
+        pane = self.panes.pop(minute, None)
+        if pane is not None:
+            self._closed.append(_pane_change(minute, self.pane_versions.pop(minute), pane))
+        self.work.put(self.prefixes.pane + keys.number(minute), None)
+
     def _panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int]]]:
         """Panes with lo <= minute <= hi, ascending: this batch's over those of the state."""
         panes = self.panes
@@ -190,13 +204,13 @@ class TeamBatch:
 
     def changes(self) -> TeamChanges | None:
         """What the batch changed; None for nothing."""
-        if not (self.panes or self.answers or self.corrections):
+        if not (self.panes or self.answers or self.corrections or self._closed):
             return None
         panes = [
-            PaneChange(minute, version, pane[:11], pane[11:])
+            _pane_change(minute, version, pane)
             for (minute, pane), version in zip(self.panes.items(), self.pane_versions.values(), strict=True)
         ]
-        return TeamChanges(self.name, panes, self.answers, self.corrections)
+        return TeamChanges(self.name, self._closed + panes, self.answers, self.corrections)
 
     def scores(self) -> TeamScores:
         """The windows as they are published."""
@@ -206,6 +220,10 @@ class TeamBatch:
             for minutes, row in zip(WINDOWS, windows.sums(team), strict=True)
         ]
         return TeamScores(self.name, team.t, team.due or None, team.version, rows)
+
+
+def _pane_change(minute: int, version: int, pane: list[int]) -> PaneChange:
+    return PaneChange(minute, version, pane[:11], pane[11:])
 
 
 def _moves(team: Team, deltas: list[PaneDelta]) -> list[WindowMove]:

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from schemas.followups import Case
+from schemas.followups import Case, State
 
 VERSION: Final = b"\x01"
 FOLD_VERSION: Final = 2  # grows when the fold would give other values for the same log: the state is then rebuilt
@@ -34,7 +34,8 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `event_ms`, `first_offset` and `history` never change after the first record. `reasons` empty: counted.
     `marks`: what commands said last of each reason, True for exclude. A command may come before the answer: then only
-    its marks, or that it is erased, are known, and `first_offset` is `NOT_GIVEN`.
+    its marks, or that it is erased, are known, `first_offset` is `NOT_GIVEN`, and `event_ms` is the time of the last
+    mark. The same is left of an answer that has left the state before its case: then `case_id` is known.
     """
 
     event_ms: int
@@ -59,6 +60,8 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 NOT_GIVEN: Final = -1
+
+OPEN: Final[frozenset[State]] = frozenset({"open", "acknowledged", "contacted", "snoozed"})  # somebody has it to do
 
 
 class Newest(msgspec.Struct, array_like=True, frozen=True, gc=False):

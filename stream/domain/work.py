@@ -17,8 +17,8 @@ from schemas.changes import Position
 from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
 from schemas.rejects import Reject
-from stream.domain import ids, keys, values
-from stream.domain.minutes import LATE_MS, MINUTE_MS
+from stream.domain import expiry, ids, keys, values
+from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
 from stream.domain.view import UNLIMITED, View
@@ -57,7 +57,8 @@ class Work:
         self.minute = -(-meta.known_ms // MINUTE_MS)
         # The last minute whose pane has been shown: changing it is a correction.
         self.shown_until = (meta.known_ms - LATE_MS) // MINUTE_MS
-        self.offset = meta.position
+        self.closed = self.minute - HORIZON  # panes before this minute are older than the horizon
+        self.offset = self.first = meta.position
         self.version = 0
         self._turn_ms = self.known_ms // MINUTE_MS * MINUTE_MS + 1
         self._first_version = ids.version(generation, 0)
@@ -65,6 +66,11 @@ class Work:
         self.events: list[FollowupEvent] = []
         self.rejects: list[tuple[bytes | None, Reject]] = []
         self.forgotten: dict[bytes, None] = {}  # keys of `people.v1` whose text goes
+        # Keys of what has come with the record at hand, and leaves the state with the horizon (`stream.domain.expiry`).
+        self.leaving: list[bytes] = []
+        self.blocks: dict[expiry.At, list[bytes]] = {}
+        self.next_leaving = 0  # the next minute at which something leaves; 0: not looked up yet
+        self._block_ends = -1
         self._due: dict[int, list[TeamBatch]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._puts: dict[bytes, bytes | None] = {}
@@ -172,13 +178,19 @@ class Work:
     # -- time ----------------------------------------------------------------------------------------------------
 
     def at(self, offset: int, appended_ms: int) -> None:
-        """Come to a record: everything due at or before its stream time fires first, in (due, team) order."""
+        """Come to a record: everything due at or before its stream time fires first, in (due, team) order.
+
+        What has grown older than the horizon leaves when the windows have moved.
+        """
         self.offset = offset
         self.version = self._first_version + offset
         if appended_ms > self.known_ms:
             self.known_ms = appended_ms
             if appended_ms >= self._turn_ms:
                 self._turn(appended_ms)
+        if offset > self._block_ends:
+            self.leaving = expiry.block(self, self.minute + HORIZON + 1)
+            self._block_ends = offset | expiry.BLOCK
 
     def _turn(self, appended_ms: int) -> None:
         """A minute may begin, or have ended long enough."""
@@ -187,7 +199,10 @@ class Work:
         self._turn_ms = minute * MINUTE_MS + (minute * MINUTE_MS == appended_ms)
         if minute > self.minute:
             before, self.minute = self.minute, minute
+            self.closed = minute - HORIZON
             self._fire(before)
+            expiry.sweep(self, before)
+            self._block_ends = -1  # the next list leaves later
 
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
@@ -215,6 +230,7 @@ class Work:
         changes = self._puts
         for team in self.teams.values():
             team.store(changes)
+        expiry.store(self, changes)
         changes[keys.META] = values.META.pack(meta)
         return Effects(changes, list(self._outputs(meta.position)), meta)
 

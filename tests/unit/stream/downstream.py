@@ -13,6 +13,7 @@ from schemas.followups import FollowupEvent
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain.work import Out
+from tests.unit.stream.fakes import DAY
 
 Name = tuple[Any, ...]
 TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {
@@ -39,6 +40,7 @@ class Downstream:
         self.scores: dict[str, TeamScores] = {}
         self.panes: dict[tuple[str, int], PaneChange] = {}
         self.answers: dict[tuple[str, str], AnswerChange] = {}
+        self.times: dict[str, set[int]] = {}  # event id to when it was said to happen
         self.forgotten: set[bytes | None] = set()
         self.through = 0
 
@@ -51,7 +53,7 @@ class Downstream:
         message = out.message
         assert out.topic in TOPICS_OF.get(type(message), ()), out
         if isinstance(message, FollowupEvent):
-            self._once(("event", message.event_id), message, message.case.version & OFFSETS)
+            self._event(message)
         elif isinstance(message, Reject):
             self._once(("reject", message.id), message, message.offset)
         elif isinstance(message, TeamScores):
@@ -63,6 +65,13 @@ class Downstream:
         else:
             assert message is None, message
             self.forgotten.add(out.key)
+
+    def _event(self, event: FollowupEvent) -> None:
+        times = self.times.setdefault(event.event_id, set())
+        # A case that was forgotten altogether begins anew if the id of its answer comes again.
+        assert all(abs(event.at_ms - at_ms) > 400 * DAY for at_ms in times - {event.at_ms}), event
+        times.add(event.at_ms)
+        self._once(("event", event.event_id, event.at_ms), event, event.case.version & OFFSETS)
 
     def _scores(self, scores: TeamScores) -> None:
         same = self.values.setdefault(("scores", scores.team, scores.version), scores)

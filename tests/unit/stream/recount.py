@@ -16,6 +16,7 @@ from aiokafka.partitioner import murmur2
 Counts = tuple[int, int, int]  # detractors, passives, promoters
 CAME_WITH = ("survey", "channel", "locale", "medium", "callback_ms", "age_group", "attributes")
 DAY_MS = 24 * 60 * 60 * 1000
+HORIZON = 400 * 24 * 60  # minutes: the horizon, after which an answer is forgotten
 
 
 class LogRecord(Protocol):
@@ -51,6 +52,7 @@ class Counted:
     reasons: frozenset[str]
     calls: bool
     came_with: tuple[Any, ...] = ()
+    received: int = 0  # minute
 
     @property
     def counted(self) -> bool:
@@ -69,6 +71,9 @@ class Recount:
     stream_ms: int = 0
     answers: dict[tuple[str, str], Counted] = field(default_factory=dict)
     marks: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
+    marked: dict[tuple[str, str], int] = field(default_factory=dict)  # minute of the last mark
+    just_forgotten: list[tuple[str, str]] = field(default_factory=list)  # by the last record
+    forgotten: set[tuple[str, str]] = field(default_factory=set)  # ever
     erased: set[tuple[str, str]] = field(default_factory=set)
     tombstones: list[tuple[str, str]] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
@@ -85,9 +90,30 @@ class Recount:
         appended = dict(record.headers).get("pulse-appended-ms")
         at_ms = int(appended) if appended is not None else record.timestamp
         self.stream_ms = max(self.stream_ms, at_ms)
+        self._forget()
         reason = self._apply(record, at_ms)
         if reason is not None:
             self.rejected[record.offset] = reason
+
+    @property
+    def minute(self) -> int:
+        """The live minute."""
+        return -(-self.stream_ms // 60_000)
+
+    @property
+    def closed(self) -> int:
+        """Panes before this minute are older than the horizon, and change no more."""
+        return self.minute - HORIZON
+
+    def _forget(self) -> None:
+        """An answer is forgotten 400 days after it came, with its marks; marks without an answer after the last one."""
+        for name in [name for name in self.marks if name not in self.answers and self.marked[name] < self.closed]:
+            del self.marks[name]
+        self.just_forgotten = [name for name, one in self.answers.items() if one.received < self.closed]
+        for name in self.just_forgotten:
+            del self.answers[name]
+            self.marks.pop(name, None)
+            self.forgotten.add(name)
 
     def _apply(self, record: LogRecord, at_ms: int) -> str | None:
         if record.value is None:
@@ -120,6 +146,7 @@ class Recount:
             return "erased"
         if fields["type"] in ("exclude", "include"):
             self.marks.setdefault(name, {})[fields["reason"]] = fields["type"] == "exclude"
+            self.marked[name] = self.minute
             if name in self.answers:
                 self.answers[name] = self._standing(self.answers[name], at_ms, self.answers[name])
             return None
@@ -152,12 +179,13 @@ class Recount:
                 return "unknown_original"
             event_ms = at_ms if answered is None else min(answered, at_ms)
             first_offset = record.offset
-            history = at_ms - event_ms > 400 * DAY_MS
+            history = self.stream_ms - event_ms > 400 * DAY_MS
+            received = self.minute
         else:
             if revision < old.revision or (revision == old.revision and fields["content"] == old.content):
                 self.unchanged.add(record.offset)
                 return None
-            event_ms, first_offset, history = old.event_ms, old.first_offset, old.history
+            event_ms, first_offset, history, received = old.event_ms, old.first_offset, old.history, old.received
         new = Counted(
             team=team,
             response_id=fields["response_id"],
@@ -172,6 +200,7 @@ class Recount:
             reasons=frozenset(),
             calls=False,
             came_with=tuple(fields.get(name) or None for name in CAME_WITH),
+            received=received,
         )
         self.answers[name] = self._standing(new, at_ms, old)
         return None

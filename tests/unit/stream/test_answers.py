@@ -117,12 +117,12 @@ def test_an_excluded_answer_is_in_no_count_and_says_why() -> None:
     assert [change.reasons for _, change in run.answers] == [(), ("test",)]
 
 
-def test_a_respondents_history_that_is_their_newest_answer_counts_nowhere() -> None:
+def test_a_respondents_history_that_is_their_newest_answer_counts_nowhere_and_changes_nothing() -> None:
     log = LogBuilder()
     log.answer(1, 9, respondent="anna", answered_ms=START_MS - 399 * DAY)
     log.now_ms += 30 * DAY
     log.answer(2, 3, respondent="anna", answered_ms=START_MS - 398 * DAY)  # 428 days old at its receipt
     run = play(log.records)
     pane = run.panes[TEAM, (START_MS - 399 * DAY) // MINUTE]
-    assert (sum(pane.all), sum(pane.latest)) == (1, 0)
+    assert (sum(pane.all), sum(pane.latest)) == (1, 1)  # it is as old, and closed
     assert len(run.panes) == 1

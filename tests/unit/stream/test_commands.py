@@ -130,7 +130,8 @@ def test_an_id_may_be_erased_before_its_answer_comes(log: LogBuilder) -> None:
     log.answer(1, 3)
     run = play(log.records)
     assert [reject.reason for reject in run.rejects] == ["erased"]
-    assert (run.answers, run.events, run.scores) == ([], [], {})
+    assert [answer.erased for _, answer in run.answers] == [True]
+    assert (run.events, run.scores) == ([], {})
 
 
 def test_erasing_a_respondent_erases_what_they_said_in_every_team_so_far(log: LogBuilder) -> None:

@@ -11,7 +11,7 @@ from schemas.changes import Correction
 from stream.domain.minutes import WINDOWS
 from tests.unit.stream.fakes import PARTITION, Record, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
-from tests.unit.stream.recount import Counts, Recount, tally
+from tests.unit.stream.recount import Counted, Counts, Recount, tally
 
 Log = list[Record]
 OFFSETS = (1 << 48) - 1  # a version's lower bits are the offset
@@ -28,6 +28,10 @@ def moved(corrections: list[Correction], policy: str, after: int, until: int) ->
     return net[0], net[1], net[2]
 
 
+def pane(answer: Counted) -> int:
+    return -(-answer.event_ms // 60_000)
+
+
 def minus(a: Counts, b: Counts) -> Counts:
     return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
@@ -37,7 +41,10 @@ def minus(a: Counts, b: Counts) -> Counts:
 def test_what_was_shown_changes_by_exactly_the_deltas_of_the_corrections_since(
     drawn: tuple[Log, list[int]], data: st.DataObject
 ) -> None:
-    """counts(T known K2) - counts(T known K1) = all deltas in (T - W, T] with position in (K1, K2]."""
+    """counts(T known K2) - counts(T known K1) = all deltas in (T - W, T] with position in (K1, K2].
+
+    As far as the horizon at K2 reaches back: older panes change no more.
+    """
     log, cuts = drawn
     k1 = data.draw(st.integers(0, len(log)), label="K1")
     k2 = data.draw(st.integers(k1, len(log)), label="K2")
@@ -50,9 +57,9 @@ def test_what_was_shown_changes_by_exactly_the_deltas_of_the_corrections_since(
         since = [item for of, item in run.corrections if of == team and item.version & OFFSETS in between]
         for t in {shown_until, *(shown_until - age for age in ages)}:
             for minutes in (*WINDOWS, None):
+                after = max(later.closed - 1, -1 if minutes is None else t - minutes)
                 for policy in ("all", "latest"):
-                    change = minus(later.counts(team, policy, t, minutes), then.counts(team, policy, t, minutes))
-                    after = -1 if minutes is None else t - minutes
+                    change = minus(later.counts(team, policy, t, t - after), then.counts(team, policy, t, t - after))
                     assert moved(since, policy, after, t) == change, (team, t, minutes, policy)
 
 
@@ -99,9 +106,12 @@ def test_a_change_of_a_counted_answer_is_always_a_correction_and_a_duplicate_nev
     for record in log:
         before = dict(truth.answers)
         truth.read(record)
+        for name in truth.just_forgotten:
+            del before[name]
         gone = [answer for name, answer in before.items() if name not in truth.answers]
         if gone:
-            assert corrected[record.offset] == sum(answer.counted and not answer.history for answer in gone)
+            open_panes = [answer for answer in gone if not answer.history and pane(answer) >= truth.closed]
+            assert corrected[record.offset] == sum(answer.counted for answer in open_panes)
             continue
         changed = [name for name, answer in truth.answers.items() if before.get(name) != answer]
         if not changed:
@@ -109,10 +119,11 @@ def test_a_change_of_a_counted_answer_is_always_a_correction_and_a_duplicate_nev
             continue
         (name,) = changed
         old, new = before.get(name), truth.answers[name]
-        if new.history:
+        if new.history or pane(new) < truth.closed:
+            assert record.offset not in corrected
             continue
         counted = new.counted or (old is not None and old.counted)
-        shown = -(-new.event_ms // 60_000) * 60_000 <= truth.stream_ms - 60_000
+        shown = pane(new) * 60_000 <= truth.stream_ms - 60_000
         if counted and (old is not None or shown):
             assert corrected[record.offset] == 1
         elif not counted:

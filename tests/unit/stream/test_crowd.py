@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream.domain.followups import MOST_LISTED
+from stream.domain.cases import MOST_LISTED
 from tests.unit.stream.fakes import TEAMS, LogBuilder, Run, play, response_id
 from tests.unit.stream.test_followups import answer_of, case_of, kinds
 

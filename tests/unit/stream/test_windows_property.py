@@ -38,8 +38,10 @@ def test_every_pane_and_every_published_pane_equals_a_recount_of_its_minute(draw
     run = play(log, cuts)
     truth = Recount.of(log, PARTITION)
     assert_panes_hold(run.state, truth)
+    stored = {(team, minute): pane for team, minute, pane in panes_of(run.state)}
     published = {at: [*pane.all, *pane.latest] for at, pane in run.panes.items()}
-    assert published == {(team, minute): pane for team, minute, pane in panes_of(run.state)}
+    assert stored.items() <= published.items()
+    assert all(minute < truth.closed for _, minute in published.keys() - stored.keys())
 
 
 @PROPERTY

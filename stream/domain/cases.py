@@ -1,0 +1,95 @@
+"""What a follow-up case is: how it is stored, held open, told, and which answers are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import structs
+
+from schemas.followups import Case, FollowupEvent, Kind
+from stream.domain import ids, keys
+from stream.domain.scores import BANDS
+from stream.domain.values import Resolved
+from stream.domain.work import Work
+
+MOST_LISTED: Final = 100  # answers that a case names
+
+
+def is_detractor(resolved: Resolved | None) -> bool:
+    """A counted detractor answer."""
+    return resolved is not None and not resolved.reasons and not BANDS[resolved.score]
+
+
+def blank(case: Case) -> Case:
+    """Without what the opening answer came with."""
+    return structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None)
+
+
+def emptied(case: Case) -> Case:
+    """Of a joined case whose opening answer is erased: the other answers went over, so nothing of anybody is left."""
+    return structs.replace(blank(case), respondent=None, personal=False)
+
+
+def tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
+    """The case as it stands now is its next event."""
+    case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
+    say(work, case, kind, response_id)
+    return case
+
+
+def say(work: Work, case: Case, kind: Kind, response_id: str) -> None:
+    """Store a case, and say what has become of it."""
+    work.put_case(case)
+    work.events.append(FollowupEvent(ids.uuid5(case.case_id, case.n), kind, work.known_ms, case, response_id))
+
+
+def known(work: Work, team: str, case_id: str) -> Case:
+    """The case that an answer names. Raises ValueError when the state does not hold it."""
+    case = work.case(team, case_id)
+    if case is None:
+        raise ValueError("an answer names a case that the state does not hold")
+    return case
+
+
+def open_case_of(work: Work, team: str, respondent: str | None) -> Case | None:
+    """The open case of a respondent; None when there is none, or nobody is known."""
+    if respondent is None:
+        return None
+    raw = work.get(keys.open_case(team, respondent))
+    return None if raw is None else known(work, team, raw.decode())
+
+
+def hold(work: Work, case: Case) -> None:
+    """This is the respondent's open case from now on."""
+    if case.respondent is not None:
+        work.put(keys.open_case(case.team, case.respondent), case.case_id.encode())
+
+
+def release(work: Work, case: Case) -> None:
+    """It is no longer the respondent's open case."""
+    if case.respondent is not None:
+        work.put(keys.open_case(case.team, case.respondent), None)
+
+
+def members(work: Work, case: Case) -> Iterator[str]:
+    """All answers of a case, newest first: a case is one respondent's, or one answer's where nobody is known."""
+    if case.respondent is None:
+        yield case.response_id
+        return
+    for response_id in work.answers_of(case.team, case.respondent):
+        found = work.answer(keys.answer(case.team, response_id))
+        if found is not None and found.case_id == case.case_id:
+            yield response_id
+
+
+def any_detractor(work: Work, case: Case, but: str) -> bool:
+    """Whether an answer of a case, `but` one, is a counted detractor."""
+    return any(
+        is_detractor(work.answer(keys.answer(case.team, answer))) for answer in members(work, case) if answer != but
+    )
+
+
+def listed(answers: tuple[str, ...]) -> tuple[str, ...]:
+    """The opening answer and the newest ones: an id that a whole crowd shares must not make events endless."""
+    return answers if len(answers) <= MOST_LISTED else (answers[0], *answers[1 - MOST_LISTED :])

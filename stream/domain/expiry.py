@@ -1,0 +1,159 @@
+"""What leaves the state with the horizon: 400 days after it came, as a function of the log alone.
+
+What has come is listed under the minute it is to leave at, in blocks of 64 offsets: a list is one key, and where the
+log is cut into batches changes nothing about it. When stream time reaches the minute, the list is gone through.
+
+An `r` key on a list is an answer. It leaves with its place among its respondent's answers and with its pane, which is
+as old or older; an erased one stays erased. A `c` key is a case: it leaves 400 days after its last change, and an open
+one stays. An `m` key stands for the `r` key of which only marks, or a case that is still there, are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
+
+from schemas.followups import Case
+from stream.domain import ids, keys, values
+from stream.domain.minutes import HORIZON, MINUTES_A_DAY, ceil_minute
+from stream.domain.values import NOT_GIVEN, OPEN, Resolved
+from stream.domain.view import UNLIMITED
+
+if TYPE_CHECKING:
+    from stream.domain.work import Work
+
+At = tuple[int, int]  # the minute at which something leaves, the block of offsets that listed it
+
+BLOCK: Final = 63  # mask of the offsets of a block
+_BITS: Final = BLOCK.bit_length()
+_LOOK_AGAIN: Final = 30 * MINUTES_A_DAY  # at what cannot leave yet, in minutes
+_NEVER: Final = 1 << 62
+_REMNANT: Final = b"m"
+
+
+def block(work: Work, minute: int) -> list[bytes]:
+    """The list, to be added to, of what the record at hand brings and what leaves at `minute`."""
+    if minute < work.next_leaving:
+        work.next_leaving = minute
+    return work.blocks.setdefault((minute, work.offset >> _BITS), [])
+
+
+def list_remnant(work: Work, key: bytes, minute: int) -> None:
+    """Of the answer under an `r` key only marks or a case are known; this is to leave at `minute`."""
+    block(work, minute).append(_REMNANT + key[1:])
+
+
+def store(work: Work, changes: dict[bytes, bytes | None]) -> None:
+    """Add the changed lists. Only the block in which the last batch ended can have been begun before."""
+    begun = work.first >> _BITS
+    for at, listed in work.blocks.items():
+        if listed:
+            key = keys.leaving(*at)
+            before = work.get(key) if at[1] == begun else None
+            changes[key] = b"".join(listed) if before is None else before + b"".join(listed)
+
+
+def sweep(work: Work, before: int) -> None:
+    """Let go what is to leave after minute `before`, up to the live minute; before that all is done."""
+    if work.minute < work.next_leaving:
+        return
+    leaving: dict[At, list[bytes]] = {}
+    work.next_leaving = _NEVER
+    for key, raw in work.view.scan(keys.LEAVING, keys.number(before + 1), keys.AFTER_ALL, UNLIMITED):
+        at = keys.split_leaving(key)
+        if at[0] > work.minute:
+            work.next_leaving = at[0]
+            break
+        leaving[at] = list(_split(raw))
+        work.put(key, None)
+    for minute, _ in work.blocks:
+        if work.minute < minute < work.next_leaving:
+            work.next_leaving = minute
+    for at in [at for at in work.blocks if at[0] <= work.minute]:
+        leaving.setdefault(at, []).extend(work.blocks.pop(at))
+    listed = [key for at in sorted(leaving) for key in leaving[at]]
+    work.prefetch(list(dict.fromkeys(listed)))
+    for key in listed:
+        match key[:1]:
+            case b"r":
+                _answer(work, key)
+            case b"c":
+                _case(work, key)
+            case _:
+                _remnant(work, b"r" + key[1:])
+
+
+def _split(raw: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(raw):
+        end = at + 3 + int.from_bytes(raw[at + 1 : at + 3], "big") + 2 + keys.UUID_BYTES
+        yield raw[at:end]
+        at = end
+
+
+def _answer(work: Work, key: bytes) -> None:
+    answer = work.answer(key)
+    if answer is None or answer.first_offset == NOT_GIVEN:
+        return
+    name, response_id = keys.split_id(key)
+    team = work.of(name)
+    if not answer.history:
+        team.drop_pane(answer.minute)
+    if answer.erased:
+        return
+    if answer.respondent is not None:
+        respondent = keys.text(answer.respondent)
+        work.put_answer_of(team.prefixes.answers_of + respondent, answer, None)
+        newest = work.newest(team.prefixes.newest + respondent)
+        if newest is not None and newest.response_id == response_id:
+            work.put_newest(team.prefixes.newest + respondent, None)
+    work.put(key, None)
+    case = _case_of(work, name, response_id, answer)
+    if case is not None and _leaves_at(work, case) > work.minute:
+        # So the case goes on if the id comes again, and the answer can still be erased from it.
+        work.put_answer(key, Resolved(0, NOT_GIVEN, False, 0, 0, "", case_id=case.case_id))
+        list_remnant(work, key, _leaves_at(work, case))
+
+
+def _case_of(work: Work, team: str, response_id: str, answer: Resolved) -> Case | None:
+    """The case an answer is in; else the one it opened and has left, as only one with a respondent can."""
+    if answer.case_id is not None:
+        return work.case(team, answer.case_id)
+    return None if answer.respondent is None else work.case(team, ids.uuid5(team, response_id))
+
+
+def _leaves_at(work: Work, case: Case) -> int:
+    """The minute at which a case leaves; of an open one, when to look again."""
+    if case.state in OPEN:
+        return work.minute + _LOOK_AGAIN
+    return ceil_minute(case.changed_ms) + HORIZON + 1
+
+
+def _case(work: Work, key: bytes) -> None:
+    raw = work.get(key)
+    if raw is None:
+        return
+    minute = _leaves_at(work, values.CASE.unpack(raw))
+    if minute > work.minute:
+        block(work, minute).append(key)
+    else:
+        work.put(key, None)
+
+
+def _remnant(work: Work, key: bytes) -> None:
+    answer = work.answer(key)
+    if answer is None or answer.first_offset != NOT_GIVEN or answer.erased:
+        return
+    minute = ceil_minute(answer.event_ms) + HORIZON + 1
+    if answer.case_id is not None:
+        case = work.case(keys.split_id(key)[0], answer.case_id)
+        if case is not None and _leaves_at(work, case) > work.minute:
+            minute = max(minute, _leaves_at(work, case))
+        else:
+            work.put_answer(key, structs.replace(answer, case_id=None))
+    if minute > work.minute:
+        list_remnant(work, key, minute)
+    else:
+        work.put(key, None)
