@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from schemas import topics
 from schemas.changes import Position, TeamChanges
-from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Tick
+from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Tick, Windows
 from schemas.followups import FollowupEvent
 from schemas.people import Person
 from schemas.rejects import Reject
@@ -27,7 +27,7 @@ class Record(NamedTuple):
 RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
     topics.FEEDBACK: (
         *(Record(Answer), Record(Exclude), Record(Include), Record(Erase)),
-        *(Record(EraseRespondent, keyed=False), Record(Tick, keyed=False)),
+        *(Record(EraseRespondent, keyed=False), Record(Windows, keyed=False), Record(Tick, keyed=False)),
     ),
     topics.PEOPLE: (Record(Person),),
     topics.TEAM_SCORES: (Record(TeamScores),),
@@ -68,8 +68,8 @@ FLOWS: Final[tuple[Flow, ...]] = (
         "ingest",
         "send",
         topics.FEEDBACK,
-        "An operator's command. EraseRespondent goes to every partition.",
-        ("Exclude", "Include", "Erase", "EraseRespondent"),
+        "An operator's command. EraseRespondent and Windows go to every partition.",
+        ("Exclude", "Include", "Erase", "EraseRespondent", "Windows"),
     ),
     Flow("worker", "receive", topics.FEEDBACK, "Folds the log into scores and follow-ups. Group pulse-worker."),
     Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
@@ -99,7 +99,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
 # What crosses the ingest door.
 BODIES: Final[tuple[Any, ...]] = (
     *(ResponseIn, Accepted, BatchResult, ProblemBody),
-    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted),
+    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, WindowsIn, WindowsAccepted),
 )
 
 # Keys that show where murmur2 puts them: for a producer in another language.

@@ -44,6 +44,24 @@ class ErasureIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_de
     respondent_key: RespondentKey | None = None
 
 
+WINDOW_PATTERN = r"^[1-9][0-9]{0,7}[mhd]$"
+
+
+class WindowsIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The live windows from now on, each a whole number and m, h or d: ascending, none over 366 days."""
+
+    windows: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=whole(WINDOW_PATTERN))]], msgspec.Meta(min_length=1, max_length=20)
+    ]
+
+
+class WindowsAccepted(msgspec.Struct, frozen=True):
+    """202: every partition of the log holds the list, in minutes; one receipt each, in their order."""
+
+    minutes: list[int]
+    receipts: list[Receipt]
+
+
 class KnownAs(msgspec.Struct, frozen=True):
     """200: the keyed hash under which the log knows a person."""
 

@@ -84,4 +84,14 @@ class Tick(msgspec.Struct, tag_field="type", tag="tick", omit_defaults=True, fro
     v: int = 1
 
 
-FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Tick
+class Windows(msgspec.Struct, tag_field="type", tag="windows", omit_defaults=True, frozen=True, gc=False):
+    """The live windows from here on, in minutes: 1 to 20, ascending, none over 366 days. The last in the log holds.
+
+    Key: none; one stands in every partition. `stream.domain.minutes.WINDOWS` holds until the first.
+    """
+
+    minutes: tuple[int, ...]
+    v: int = 1
+
+
+FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | Tick

@@ -69,6 +69,25 @@ def mark(kind: str, team: str, response_id: str, reason: str, where: Doors, wait
         sys.stdout.write(f"{kind}d for {reason}: {response_id} of {team}, log position {receipt}\n")
 
 
+def set_windows(windows: list[str], where: Doors, wait_s: float, *, as_json: bool) -> None:
+    """Say which windows are live, and wait until every partition has been folded up to that."""
+
+    async def run() -> tuple[list[str], bool]:
+        async with Client(where.ingest) as ingest, Client(where.query) as query:
+            told = await ingest.send("POST", "/v1/windows", {"windows": windows})
+            positions = [_position(receipt) for receipt in told["receipts"]]
+            return positions, await _seen(query, positions, _deadline(wait_s))
+
+    positions, seen = asyncio.run(run())
+    document = {"windows": windows, "positions": positions, "seen": seen}
+    if not seen:
+        raise _behind(wait_s, document)
+    if as_json:
+        output.print_json(document)
+    else:
+        sys.stdout.write(f"live windows: {', '.join(windows)}\n")
+
+
 def erase(whom: Whom, where: Doors, wait_s: float, *, as_json: bool) -> None:
     """Erase, wait until it is seen to be done, and print a certificate."""
     if (whom.response_id is None) == (not whom.people) or (whom.response_id is None) != (whom.team is None):

@@ -41,6 +41,22 @@ _mark("include", "Take an exclusion back: the answer counts again unless another
 
 
 @app.command()
+def windows(
+    listed: Annotated[str, typer.Argument(metavar="LIST", help="Such as 1h,24h,7d: ascending, none over 366d.")],
+    wait: Wait = 60,
+    data: Data = None,
+    url: Url = None,
+    query_url: QueryUrl = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Say which windows are live from now on, for every team."""
+    from services.cli import commanding
+
+    commanding.set_windows(listed.split(","), commanding.doors(data, url, query_url, key), wait, as_json=as_json)
+
+
+@app.command()
 def erase(
     team: Annotated[str | None, typer.Option(help="The team of the answer.")] = None,
     response: Annotated[str | None, typer.Option(help="The id of the answer.")] = None,

@@ -15,8 +15,17 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from msgspec import inspect
 
-from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, PersonIn, WhoseKey
-from schemas.feedback import Erase, EraseRespondent, Exclude, Include
+from schemas.commands import (
+    ErasureAccepted,
+    ErasureIn,
+    KnownAs,
+    MarkIn,
+    PersonIn,
+    WhoseKey,
+    WindowsAccepted,
+    WindowsIn,
+)
+from schemas.feedback import Erase, EraseRespondent, Exclude, Include, Windows
 from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
 from schemas.topics import PARTITIONS, partition_of
 from services.common.keys import Keyring
@@ -25,16 +34,18 @@ from services.ingest import metrics, strict
 from services.ingest.body import JSON, SINGLE_LIMIT, Gone, media_type, read_body
 from services.ingest.identity import respondent_key
 from services.ingest.port import NotHeld, Outgoing, Publisher
+from stream.domain.minutes import are_windows, parse_window
 
 EXCLUDE_PATH: Final = "/v1/teams/{team}/responses/{response_id}/exclude"
 INCLUDE_PATH: Final = "/v1/teams/{team}/responses/{response_id}/include"
 ERASE_PATH: Final = "/v1/teams/{team}/responses/{response_id}"
 ERASURES_PATH: Final = "/v1/erasures"
+WINDOWS_PATH: Final = "/v1/windows"
 KEYS_PATH: Final = "/v1/respondent-keys"
 RETRY_AFTER_S: Final = 1
 
 log = structlog.get_logger()
-Body = TypeVar("Body", MarkIn, WhoseKey, ErasureIn)
+Body = TypeVar("Body", MarkIn, WhoseKey, ErasureIn, WindowsIn)
 _IN_PATH: Final[dict[str, inspect.Type]] = {
     "team": inspect.type_info(Team),
     "response_id": inspect.type_info(ResponseId),
@@ -73,7 +84,15 @@ def router(publisher: Publisher, keyring: Keyring, secrets: Secrets) -> APIRoute
     @routes.post(ERASURES_PATH)
     async def erase_respondent(request: Request) -> Response:
         asked = await _body(request, ErasureIn)
-        return await _everywhere(publisher, _key_asked(asked, secrets))
+        respondent = _key_asked(asked, secrets)
+        receipts = await _everywhere(publisher, "erase_respondent", EraseRespondent(respondent))
+        return _reply(202, ErasureAccepted(respondent, receipts))
+
+    @routes.post(WINDOWS_PATH)
+    async def set_windows(request: Request) -> Response:
+        minutes = _minutes(await _body(request, WindowsIn))
+        receipts = await _everywhere(publisher, "windows", Windows(minutes))
+        return _reply(202, WindowsAccepted(list(minutes), receipts))
 
     @routes.post(KEYS_PATH)
     async def known_as(request: Request) -> Response:
@@ -154,6 +173,17 @@ def _key_of(person: PersonIn, secrets: Secrets) -> str:
     return key
 
 
+def _minutes(asked: WindowsIn) -> tuple[int, ...]:
+    """The windows in minutes. Raises Invalid for a list that the fold would not take."""
+    try:
+        minutes = tuple(parse_window(window) or 0 for window in asked.windows)
+    except ValueError:  # more days than there are
+        minutes = ()
+    if not are_windows(minutes):
+        raise _counted(strict.invalid([FieldError("windows", "must ascend, and none may be over 366d")]))
+    return minutes
+
+
 async def _one(
     publisher: Publisher, kind: metrics.Command, team: str, response_id: str, record: Exclude | Include | Erase
 ) -> Response:
@@ -163,12 +193,11 @@ async def _one(
     return _reply(202, Accepted(response_id, receipt))
 
 
-async def _everywhere(publisher: Publisher, respondent: str) -> Response:
-    """A respondent answers to any team, so one record stands in every partition; held means held by all of them."""
-    record = msgspec.json.encode(EraseRespondent(respondent))
-    outgoing = [Outgoing("", None, partition, record) for partition in range(PARTITIONS)]
-    receipts = await _held(publisher, "erase_respondent", outgoing)
-    return _reply(202, ErasureAccepted(respondent, receipts))
+async def _everywhere(publisher: Publisher, kind: metrics.Command, record: EraseRespondent | Windows) -> list[Any]:
+    """It concerns every team, so one record stands in every partition; held means held by all of them."""
+    encoded = msgspec.json.encode(record)
+    outgoing = [Outgoing("", None, partition, encoded) for partition in range(PARTITIONS)]
+    return await _held(publisher, kind, outgoing)
 
 
 async def _held(publisher: Publisher, kind: metrics.Command, outgoing: list[Outgoing]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 Outcome = Literal["accepted", "rejected", "retry"]
-Command = Literal["exclude", "include", "erase", "erase_respondent"]
+Command = Literal["exclude", "include", "erase", "erase_respondent", "windows"]
 
 ANSWERS: Final = Counter(
     "pulse_ingest_answers_total", "Answers by outcome: accepted, rejected (bad fields) or retry (not held)", ["outcome"]

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey
+from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
 from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted
 from services.ingest.body import SINGLE_LIMIT
-from services.ingest.commands import ERASE_PATH, ERASURES_PATH, EXCLUDE_PATH, INCLUDE_PATH, KEYS_PATH
+from services.ingest.commands import ERASE_PATH, ERASURES_PATH, EXCLUDE_PATH, INCLUDE_PATH, KEYS_PATH, WINDOWS_PATH
 
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(
-    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, Accepted), ref_template="#/components/schemas/{name}"
+    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, Accepted, WindowsIn, WindowsAccepted),
+    ref_template="#/components/schemas/{name}",
 )
-_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _ACCEPTED = _REFERENCES
+_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _ACCEPTED, _WINDOWS, _LISTED = _REFERENCES
 
 _SAFE: Final = f"Doing it twice is harmless. A body may have {SINGLE_LIMIT} bytes."
 _PERSON: Final = {"respondent": {"email": "ada@example.com"}}
@@ -95,6 +96,16 @@ def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 f"send one erasure for each that the person has used. {_SAFE}",
                 _ERASED,
                 requestBody=body(_ERASURE, _PERSON),
+            )
+        },
+        WINDOWS_PATH: {
+            "post": command(
+                "post_windows",
+                "Which windows are live from now on",
+                "Ascending, none over 366d. Scores of every team are published for them. 202 means that every "
+                f"partition holds the list; the last one in the log holds. {_SAFE}",
+                _LISTED,
+                requestBody=body(_WINDOWS, {"windows": ["1h", "24h", "7d", "30d", "90d"]}),
             )
         },
         KEYS_PATH: {

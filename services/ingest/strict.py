@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import inspect
 
-from schemas.commands import KEY_PATTERN
+from schemas.commands import KEY_PATTERN, WINDOW_PATTERN
 from schemas.responses import EMAIL_PATTERN, TEAM_PATTERN, UUID_PATTERN, FieldError, whole
 from services.common.problems import Invalid, NotJson
 
@@ -29,6 +29,7 @@ _PATTERNS: Final = {
     whole(UUID_PATTERN): "must be a UUID in lower case, such as 01890a5d-ac96-774b-bcce-b302099a8057",
     whole(EMAIL_PATTERN): "must be an e-mail address, name@domain without spaces",
     whole(KEY_PATTERN): "must be 32 hex digits in lower case",
+    whole(WINDOW_PATTERN): "must be a whole number and m, h or d, such as 90m, 24h or 7d",
 }
 
 
@@ -112,6 +113,8 @@ def walk(value: Any, of: inspect.Type, path: str = "") -> Iterator[FieldError]:
         yield from _struct(value, of, path)
     elif isinstance(of, inspect.DictType):
         yield from _dict(value, of, path)
+    elif isinstance(of, inspect.ListType):
+        yield from _list(value, of, path)
     elif isinstance(of, inspect.StrType):
         yield from _text(value, of, path)
     elif isinstance(of, inspect.IntType):
@@ -208,6 +211,18 @@ def _dict(value: Any, of: inspect.DictType, path: str) -> Iterator[FieldError]:
         for wrong in walk(name, of.key_type, join(path, name)):
             yield _error(wrong.path, f"its name {wrong.message}")
         yield from walk(member, of.value_type, join(path, name))
+
+
+def _list(value: Any, of: inspect.ListType, path: str) -> Iterator[FieldError]:
+    if not isinstance(value, list):
+        yield _error(path, "must be an array")
+        return
+    least, most = of.min_length or 0, of.max_length
+    if len(value) < least or (most is not None and len(value) > most):
+        yield _error(path, f"must have {least} to {most} entries, it has {len(value)}")
+        return
+    for index, member in enumerate(value):
+        yield from walk(member, of.item_type, f"{path}[{index}]")
 
 
 def _text(value: Any, of: inspect.StrType, path: str) -> Iterator[FieldError]:

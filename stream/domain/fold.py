@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from schemas import topics
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Tick
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Tick, Windows
 from schemas.rejects import Reject
 from stream.domain import answers, erasure, ids, keys, values
-from stream.domain.minutes import MINUTE_MS
+from stream.domain.minutes import MINUTE_MS, WINDOWS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read, team_of
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
@@ -30,12 +30,6 @@ MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 Step = tuple[LogRecord, int, FeedbackRecord | Unusable, TeamBatch | None, bytes, bytes | None]
 
 
-def read_meta(view: View) -> Meta:
-    """Where the state stands; a fresh `Meta` for an empty one."""
-    raw = view.get_many((keys.META,))[0]
-    return Meta() if raw is None else values.META.unpack(raw)
-
-
 def fold(view: View, records: Sequence[LogRecord], partition: int, generation: int = 1) -> Effects:
     """Apply one batch of log records to one partition.
 
@@ -44,10 +38,12 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
              safe to count with.
     Raises:  nothing a record can cause; one that cannot be used becomes a `Reject`.
     """
-    meta = read_meta(view)
+    raw_meta, raw_windows = view.get_many((keys.META, keys.WINDOWS))
+    meta = Meta() if raw_meta is None else values.META.unpack(raw_meta)
+    lengths = WINDOWS if raw_windows is None else values.WINDOWS.unpack(raw_windows)
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
-    work = Work(view, meta, partition, generation)
+    work = Work(view, meta, partition, generation, lengths)
     for record, at_ms, message, team, key, respondent in _steps(work, records):
         work.at(record.offset, at_ms)
         refused: Unusable | None = None
@@ -58,6 +54,8 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
             refused = message
         elif isinstance(message, EraseRespondent):
             erasure.erase_respondent(work, message.respondent)
+        elif isinstance(message, Windows):
+            work.set_windows(message.minutes)
         elif team is not None and not isinstance(message, Tick):
             refused = _command(work, team, key, message, at_ms)
         if refused is not None:
@@ -102,7 +100,7 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
     for record in records:
         at_ms = appended_ms(record)
         message = read(record.value)
-        if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Unusable):
+        if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Windows | Unusable):
             steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)

@@ -8,6 +8,7 @@ w·team                          the live windows of a team                     
 x·minute·team                   when a team's windows next move without an answer empty
 c·team·case                     a follow-up case                                  schemas.followups.Case
 q·team·respondent               the open case of a respondent                     utf-8
+v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
 m                               position, stream time, identity                   values.Meta
 o·seq                           outbox (stream.state alone)
@@ -20,6 +21,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 META: Final = b"m"
+WINDOWS: Final = b"v"
+TEAM: Final = b"w"
 ANSWERS_OF: Final = b"a"
 DUE: Final = b"x"
 LEAVING: Final = b"h"
@@ -114,6 +117,11 @@ def leaving(minute: int, block: int) -> bytes:
 def split_leaving(key: bytes) -> tuple[int, int]:
     """(minute, block) of an `h` key."""
     return int.from_bytes(key[1:9], "big"), int.from_bytes(key[9:], "big")
+
+
+def name_of_team(key: bytes) -> str:
+    """The team of a `w` key."""
+    return key[3:].decode()
 
 
 def of_respondents(team: str) -> bytes:

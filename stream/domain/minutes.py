@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 MINUTE_MS: Final = 60_000
@@ -10,7 +12,24 @@ MINUTES_A_DAY: Final = 1_440
 HORIZON: Final = 400 * MINUTES_A_DAY  # minutes
 HORIZON_MS: Final = HORIZON * MINUTE_MS
 LATE_MS: Final = 60_000  # a pane that ended this long ago has been shown: changing it is a correction
-WINDOWS: Final[tuple[int, ...]] = (60, 24 * 60, 7 * 1_440, 30 * 1_440, 90 * 1_440)  # minutes, ascending
+WINDOWS: Final[tuple[int, ...]] = (60, 24 * 60, 7 * 1_440, 30 * 1_440, 90 * 1_440)  # minutes; until the log says other
+MOST_WINDOWS: Final = 20
+LONGEST_WINDOW: Final = 366 * MINUTES_A_DAY  # live; it ends well before the horizon
+
+
+def are_windows(minutes: Sequence[int]) -> bool:
+    """Whether these can be the live windows: 1 to 20 lengths in minutes, ascending, none over 366 days.
+
+    >>> are_windows((60, 1440)), are_windows((1440, 60)), are_windows(())
+    (True, False, False)
+    """
+    return (
+        0 < len(minutes) <= MOST_WINDOWS
+        and minutes[0] > 0
+        and minutes[-1] <= LONGEST_WINDOW
+        and all(a < b for a, b in pairwise(minutes))
+    )
+
 
 _UNITS: Final = {"m": 1, "h": 60, "d": MINUTES_A_DAY}
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,7})([mhd])")

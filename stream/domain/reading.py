@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Tick
+from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Tick, Windows
 from stream.domain.keys import UUID_BYTES
+from stream.domain.minutes import are_windows
 from stream.domain.view import LogRecord
 
 MOST_BYTES: Final = 65_536  # of a record: what the door lets in is well below, and what comes of it fits a message
@@ -44,7 +45,9 @@ def read(value: bytes | None) -> FeedbackRecord | Unusable:
     if isinstance(message, Answer):
         if not 0 <= message.revision <= MOST_REVISIONS:
             return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
-    elif isinstance(message, Tick | EraseRespondent):
+    elif isinstance(message, Tick | EraseRespondent | Windows):
+        if isinstance(message, Windows) and not are_windows(message.minutes):
+            return Unusable("bad_field", "minutes are 1 to 20 lengths, ascending, none over 366 days")
         return message
     if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
         return Unusable("bad_field", "response_id is a UUID")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, TeamChanges, WindowMove
 from schemas.scores import Counts, TeamScores, WindowScore
 from stream.domain import ids, keys, values, windows
-from stream.domain.minutes import WINDOWS
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved, Team
 from stream.domain.view import UNLIMITED
@@ -76,7 +75,7 @@ class TeamBatch:
         team.version = self.pane_versions[minute] = work.version
         self.changed = True
         due = team.due
-        windows.add(team, minute, BANDS[score], of_all, of_latest)
+        windows.add(team, minute, BANDS[score], of_all, of_latest, work.windows)
         if team.due != due:
             work.due(self, team.due)
         if self._cause is not None:
@@ -110,7 +109,7 @@ class TeamBatch:
             cause=cause,
             response_id=response_id,
             deltas=deltas,
-            windows=_moves(self.windows(), deltas),
+            windows=_moves(self.windows(), deltas, work.windows),
         )
         self.corrections.append(correction)
 
@@ -121,7 +120,9 @@ class TeamBatch:
         team = self._windows
         if team is None:
             raw = self.work.get(self.prefixes.team)
-            team = self._windows = windows.fresh(self.work.minute) if raw is None else values.TEAM.unpack(raw)
+            team = self._windows = (
+                windows.fresh(self.work.minute, self.work.windows) if raw is None else values.TEAM.unpack(raw)
+            )
             self._stored_due = team.due
             self.work.due(self, team.due)
         return team
@@ -129,7 +130,15 @@ class TeamBatch:
     def move_on(self) -> None:
         """Move the windows on to the live minute."""
         team = self.windows()
-        windows.advance(team, self.work.minute, self._panes)
+        windows.advance(team, self.work.minute, self._panes, self.work.windows)
+        team.version = self.work.version
+        self.changed = True
+        self.work.due(self, team.due)
+
+    def sum_anew(self) -> None:
+        """Other windows are live from here on."""
+        self.windows()  # when they were due until now
+        team = self._windows = windows.summed(self.work.minute, self.work.windows, self._panes)
         team.version = self.work.version
         self.changed = True
         self.work.due(self, team.due)
@@ -217,7 +226,7 @@ class TeamBatch:
         team = self.windows()
         rows = [
             WindowScore(minutes, Counts(*row[:3]), Counts(*row[3:]))
-            for minutes, row in zip(WINDOWS, windows.sums(team), strict=True)
+            for minutes, row in zip(self.work.windows, windows.sums(team), strict=True)
         ]
         return TeamScores(self.name, team.t, team.due or None, team.version, rows)
 
@@ -226,11 +235,11 @@ def _pane_change(minute: int, version: int, pane: list[int]) -> PaneChange:
     return PaneChange(minute, version, pane[:11], pane[11:])
 
 
-def _moves(team: Team, deltas: list[PaneDelta]) -> list[WindowMove]:
+def _moves(team: Team, deltas: list[PaneDelta], lengths: windows.Lengths) -> list[WindowMove]:
     """The windows that deltas have moved, before and after."""
     changes = [
         (
-            windows.ring_of(team.t, delta.minute),
+            windows.ring_of(team.t, delta.minute, lengths),
             BANDS[delta.score] + (3 if delta.policy == "latest" else 0),
             delta.change,
         )
@@ -238,7 +247,7 @@ def _moves(team: Team, deltas: list[PaneDelta]) -> list[WindowMove]:
     ]
     moves = []
     moved = [0] * 6
-    for j, (minutes, after) in enumerate(zip(WINDOWS, windows.sums(team), strict=True)):
+    for j, (minutes, after) in enumerate(zip(lengths, windows.sums(team), strict=True)):
         for ring, slot, change in changes:
             if ring == j:
                 moved[slot] += change

@@ -11,62 +11,73 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
-from stream.domain.minutes import WINDOWS
 from stream.domain.values import Team
 
 Pane = list[int]  # 22 counts: scores 0..10 of policy `all`, then of `latest`
 # panes(lo, hi): the team's panes with lo <= minute <= hi, ascending; read as far as they are asked for.
 Panes = Callable[[int, int], Iterable[tuple[int, Pane]]]
 
-_OUTSIDE = len(WINDOWS)
+Lengths = tuple[int, ...]  # of the live windows, minutes, ascending
 
 
-def fresh(t: int) -> Team:
+def fresh(t: int, lengths: Lengths) -> Team:
     """A team that has no answers yet."""
-    return Team(t, 0, 0, [[0] * 7 for _ in WINDOWS])
+    return Team(t, 0, 0, [[0] * 7 for _ in lengths])
 
 
-def ring_of(t: int, minute: int) -> int:
-    """Index of the ring a pane belongs to at `t`; len(WINDOWS) when it is older than every window."""
-    return bisect_right(WINDOWS, t - minute)
+def summed(t: int, lengths: Lengths, panes: Panes) -> Team:
+    """The windows of a team at `t` from its panes alone."""
+    team = fresh(t, lengths)
+    for minute, pane in panes(max(0, t - lengths[-1] + 1), t):
+        ring = team.rings[bisect_right(lengths, t - minute)]
+        ring[0] = ring[0] or minute
+        for slot, count in enumerate(bands(pane), 1):
+            ring[slot] += count
+    team.due = next_due(team, lengths)
+    return team
 
 
-def add(team: Team, minute: int, band: int, of_all: int, of_latest: int) -> None:
+def ring_of(t: int, minute: int, lengths: Lengths) -> int:
+    """Index of the ring a pane belongs to at `t`; len(lengths) when it is older than every window."""
+    return bisect_right(lengths, t - minute)
+
+
+def add(team: Team, minute: int, band: int, of_all: int, of_latest: int, lengths: Lengths) -> None:
     """Count answers of pane `minute` in or out: so many more of a band (0..2: D, N, P) for each policy.
 
     The team must stand at the live minute with nothing due (`advance`).
     """
-    j = bisect_right(WINDOWS, team.t - minute)
-    if j == _OUTSIDE:
+    j = bisect_right(lengths, team.t - minute)
+    if j == len(lengths):
         return
     ring = team.rings[j]
     ring[band + 1] += of_all
     ring[band + 4] += of_latest
     if not ring[0] or minute < ring[0]:
         ring[0] = minute
-        due = minute + WINDOWS[j]
+        due = minute + lengths[j]
         if not team.due or due < team.due:
             team.due = due
 
 
-def advance(team: Team, t: int, panes: Panes) -> None:
+def advance(team: Team, t: int, panes: Panes, lengths: Lengths) -> None:
     """Move a team's windows on to minute `t`. Panes that have grown too old for their ring move outward."""
     before, inner = team.t, 0
     moved: list[tuple[int, list[int]]] = []
-    for ring, window in zip(team.rings, WINDOWS, strict=True):
+    for ring, window in zip(team.rings, lengths, strict=True):
         if ring[0] and ring[0] <= t - window:
             moved += _take_out(ring, t - window, before - inner, t - inner, panes)
         inner = window
     team.t = t
     for minute, counts in moved:
-        j = ring_of(t, minute)
-        if j < _OUTSIDE:
+        j = ring_of(t, minute, lengths)
+        if j < len(lengths):
             ring = team.rings[j]
             for slot, count in enumerate(counts, 1):
                 ring[slot] += count
             if not ring[0] or minute < ring[0]:
                 ring[0] = minute
-    team.due = next_due(team)
+    team.due = next_due(team, lengths)
 
 
 def _take_out(ring: list[int], edge: int, newest_before: int, newest: int, panes: Panes) -> list[tuple[int, list[int]]]:
@@ -90,10 +101,10 @@ def _take_out(ring: list[int], edge: int, newest_before: int, newest: int, panes
     return moved
 
 
-def next_due(team: Team) -> int:
+def next_due(team: Team, lengths: Lengths) -> int:
     """The next minute at which a pane leaves a window; 0 when no window holds any."""
     due = 0
-    for ring, window in zip(team.rings, WINDOWS, strict=True):
+    for ring, window in zip(team.rings, lengths, strict=True):
         if ring[0] and (not due or ring[0] + window < due):
             due = ring[0] + window
     return due

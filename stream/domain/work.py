@@ -17,8 +17,8 @@ from schemas.changes import Position
 from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
 from schemas.rejects import Reject
-from stream.domain import expiry, ids, keys, values
-from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS
+from stream.domain import expiry, ids, keys, values, windows
+from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
 from stream.domain.view import UNLIMITED, View
@@ -49,10 +49,13 @@ class Effects:
 class Work:
     """See the module. Mutable, one a batch, never shared."""
 
-    def __init__(self, view: View, meta: Meta, partition: int, generation: int) -> None:
+    def __init__(
+        self, view: View, meta: Meta, partition: int, generation: int, lengths: windows.Lengths = WINDOWS
+    ) -> None:
         self.view = view
         self.partition = partition
         self.generation = generation
+        self.windows = lengths  # the live ones
         self.known_ms = meta.known_ms
         self.minute = -(-meta.known_ms // MINUTE_MS)
         # The last minute whose pane has been shown: changing it is a correction.
@@ -217,6 +220,17 @@ class Work:
             team = self.of(name)
             if team.windows().due == minute:  # otherwise this batch has changed when it is due
                 team.move_on()
+
+    def set_windows(self, lengths: windows.Lengths) -> None:
+        """Other windows are live from here on: those of every team are summed anew, and published."""
+        if lengths == self.windows:
+            return
+        names = {keys.name_of_team(key) for key, _ in self.view.scan(keys.TEAM, b"", keys.AFTER_ALL, UNLIMITED)}
+        names |= {name for name, team in self.teams.items() if team.changed}
+        self.windows = lengths
+        self.put(keys.WINDOWS, values.WINDOWS.pack(lengths))
+        for name in sorted(names):
+            self.of(name).sum_anew()
 
     def due(self, team: TeamBatch, minute: int) -> None:
         """The windows of a team that this batch has read move next at `minute`, 0 for never."""

@@ -65,6 +65,22 @@ def test_a_mark_is_sent_with_the_admin_key_and_waited_for(
     assert said == {"team": "support", "response_id": ID, kind: "bot", "position": "8:17", "seen": True}
 
 
+def test_the_windows_are_sent_to_every_partition_and_waited_for(pulse: Pulse, door: FakeService, data: Path) -> None:
+    receipts = [RECEIPT | {"partition": number} for number in range(16)]
+    door.says("POST /v1/windows", {"minutes": [60, 10_080], "receipts": receipts}, 202)
+    done = pulse("windows", "1h,7d", "--data", str(data))
+    assert (done.exit_code, done.stdout) == (0, "live windows: 1h, 7d\n")
+    assert door.sent == [("POST /v1/windows", ADMIN, {"windows": ["1h", "7d"]})]
+    said = json.loads(pulse("windows", "1h,7d", "--json", "--data", str(data)).stdout)
+    assert (said["windows"], said["seen"], len(said["positions"])) == (["1h", "7d"], True, 16)
+
+
+def test_windows_that_are_not_folded_in_time_are_told(pulse: Pulse, door: FakeService, data: Path) -> None:
+    door.says("POST /v1/windows", {"minutes": [60], "receipts": [RECEIPT | {"offset": 18}]}, 202)
+    done = pulse("windows", "1h", "--wait", "0.2", "--data", str(data))
+    assert done.exit_code == Exit.NOT_READY
+
+
 def test_an_erased_answer_is_certified_store_by_store(pulse: Pulse, door: FakeService, data: Path) -> None:
     done = pulse("erase", "--team", "support", "--response", ID, "--json", "--data", str(data))
     assert done.exit_code == 0, done.output

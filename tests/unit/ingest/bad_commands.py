@@ -11,6 +11,7 @@ _INCLUDE = f"/v1/teams/emea/responses/{_ID}/include"
 _BOT = '{"reason":"bot"}'
 _ERASURES = "/v1/erasures"
 _KEYS = "/v1/respondent-keys"
+_WINDOWS = "/v1/windows"
 _PERSON = '{"respondent":{"email":"zaphod@example.com"}}'
 
 
@@ -93,6 +94,21 @@ ERASURES = [
         "a key where people are asked for", _KEYS, f'{{"respondent_key":"{"0" * 32}"}}', "respondent", "respondent_key"
     ),
 ]
+WINDOWS = [
+    _field(f"windows: {name}", _WINDOWS, f'{{"windows":{listed}}}', path)
+    for name, listed, path in (
+        ("none", "[]", "windows"),
+        ("a text", '"1h"', "windows"),
+        ("too many", "[" + ",".join(f'"{n}m"' for n in range(1, 22)) + "]", "windows"),
+        ("descending", '["24h","1h"]', "windows"),
+        ("twice in other words", '["60m","1h"]', "windows"),
+        ("too long", '["367d"]', "windows"),
+        ("longer than time", '["99999999d"]', "windows"),
+        ("all", '["all"]', "windows[0]"),
+        ("nothing", '["0h"]', "windows[0]"),
+        ("a number", "[60]", "windows[0]"),
+    )
+]
 BODIES = [
     bad
     for path, good in ((_MARK, _BOT), (_ERASURES, _PERSON), (_KEYS, _PERSON))
@@ -115,4 +131,4 @@ BODIES = [
         ),
     )
 ]
-ALL: list[BadCommand] = [*MARKS, *ADDRESSES, *PEOPLE, *ERASURES, *BODIES]
+ALL: list[BadCommand] = [*MARKS, *ADDRESSES, *PEOPLE, *ERASURES, *WINDOWS, *BODIES]

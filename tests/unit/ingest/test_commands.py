@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Reason
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Reason, Windows
 from schemas.topics import FEEDBACK, PARTITIONS, partition_of
 from services.ingest.commands import ERASE_PATH, EXCLUDE_PATH, INCLUDE_PATH
 from services.ingest.door import Door
@@ -27,6 +27,7 @@ EVERY = [
     pytest.param("POST", INCLUDE, {"reason": "bot"}, id="include"),
     pytest.param("DELETE", ERASE, None, id="erase"),
     pytest.param("POST", "/v1/erasures", EMAIL, id="erase a respondent"),
+    pytest.param("POST", "/v1/windows", {"windows": ["1h"]}, id="set the windows"),
     pytest.param("POST", "/v1/respondent-keys", EMAIL, id="ask for a key"),
 ]
 WRITING = EVERY[:-1]
@@ -65,6 +66,15 @@ async def test_an_answer_is_erased_and_once_more_without_harm() -> None:
     assert [(await command(app, "DELETE", ERASE)).status for _ in range(2)] == [202, 202]
     assert held(log) == [Erase(ID), Erase(ID)]
     assert {each.team for each in log.held} == {b"emea"}
+
+
+async def test_the_windows_stand_in_every_partition_without_a_key() -> None:
+    log = FakeLog()
+    reply = await command(door(log), "POST", "/v1/windows", {"windows": ["90m", "24h", "366d"]})
+    assert (reply.status, reply.json()["minutes"]) == (202, [90, 1_440, 527_040])
+    assert held(log) == [Windows((90, 1_440, 527_040))] * PARTITIONS
+    assert [(each.team, each.partition) for each in log.held] == [(None, number) for number in range(PARTITIONS)]
+    assert [receipt["partition"] for receipt in reply.json()["receipts"]] == [*range(PARTITIONS)]
 
 
 async def test_erasing_a_person_stands_in_every_partition_without_a_key() -> None:
@@ -178,6 +188,7 @@ async def test_the_document_describes_each_command_with_its_bodies_and_its_key()
         ("post", INCLUDE_PATH),
         ("delete", ERASE_PATH),
         ("post", "/v1/erasures"),
+        ("post", "/v1/windows"),
         ("post", "/v1/respondent-keys"),
     }
     for method, path in admin:

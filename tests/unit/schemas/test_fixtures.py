@@ -49,6 +49,7 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
     "include.v1": (feedback.FeedbackRecord, feedback.Include(RESPONSE, "test")),
     "erase.v1": (feedback.FeedbackRecord, feedback.Erase(RESPONSE)),
     "erase-respondent.v1": (feedback.FeedbackRecord, feedback.EraseRespondent(RESPONDENT)),
+    "windows.v1": (feedback.FeedbackRecord, feedback.Windows((60, 1_440, 10_080))),
     "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
     "changes.v1": (
         changes.ChangesRecord,

@@ -136,6 +136,11 @@ def erase_respondent_value(respondent: str) -> bytes:
     return json.dumps({"type": "erase_respondent", "respondent": respondent}).encode()
 
 
+def windows_value(*minutes: int) -> bytes:
+    """A `windows` record's value."""
+    return json.dumps({"type": "windows", "minutes": minutes}).encode()
+
+
 TICK: Final = b'{"type":"tick"}'
 
 

@@ -83,6 +83,7 @@ def assert_windows_hold(state: FakeState, scores: Mapping[str, TeamScores], trut
     for team, shown_scores in scores.items():
         own = [(minute, pane) for name, minute, pane in panes if name == team]
         assert shown_scores.as_of <= live
+        assert tuple(window.minutes for window in shown_scores.windows) == truth.windows
         assert shown_scores.valid_until is None or live < shown_scores.valid_until
         for t in _minutes_to_try(shown_scores):
             for window in shown_scores.windows:
@@ -118,10 +119,12 @@ def assert_rings_are_what_panes_say(state: FakeState) -> None:
     """Every ring of every team derived again from the panes, and the due keys from the teams."""
     teams = teams_of(state)
     panes = list(panes_of(state))
+    raw = state.data.get(keys.WINDOWS)
+    lengths = WINDOWS if raw is None else values.WINDOWS.unpack(raw)
     for name, team in teams.items():
         inner = 0
         due = []
-        for ring, window in zip(team.rings, WINDOWS, strict=True):
+        for ring, window in zip(team.rings, lengths, strict=True):
             inside = sorted(
                 (minute, pane) for of, minute, pane in panes if of == name and inner <= team.t - minute < window
             )

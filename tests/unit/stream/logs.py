@@ -20,6 +20,7 @@ from tests.unit.stream.fakes import (
     answer_value,
     command_value,
     erase_respondent_value,
+    windows_value,
 )
 
 # The normal run draws the same examples each time. PULSE_PROPERTY_EXAMPLES=20000 looks further, at random.
@@ -40,9 +41,14 @@ NEXT: Final = -1  # the revision after the greatest one of that id so far
 _KINDS: Final = (
     ["answer"] * 20
     + ["again"] * 4
-    + ["tick", "tick", "bad", "exclude", "exclude", "exclude", "include", "erase", "erase_respondent"]
+    + ["tick", "tick", "bad", "exclude", "exclude", "exclude", "include", "erase", "erase_respondent", "windows"]
 )
 _REASONS: Final = ["test", "bot", "test", "invalid", "duplicate_person"]
+# Minutes; those of the last two are refused.
+WINDOW_LISTS: Final = [
+    *[(60, 1_440, 10_080, 43_200, 129_600), (1,), (1, 2, 3, 5, 60), (90, 527_040), (7 * 1_440,), tuple(range(1, 21))],
+    *[(60, 60), (527_041,)],
+]
 # How far the broker's clock moves on; it steps back a little when a partition gets another leader.
 _CALM: Final = [0] * 6 + [1, 999, 30_000, MINUTE - 1, MINUTE, MINUTE + 1, 5 * MINUTE, 59 * MINUTE, HOUR, -5_000]
 _WILD: Final = [HOUR, 9 * HOUR, DAY, 6 * DAY, 7 * DAY, 23 * DAY, 60 * DAY, 91 * DAY, 200 * DAY, 401 * DAY]
@@ -101,6 +107,8 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
             builder.append(team.encode(), command_value(kind, number), skip=skip)
         elif kind == "erase_respondent":
             builder.append(None, erase_respondent_value(_pick(["anna", "bo"], b[3])), skip=skip)
+        elif kind == "windows":
+            builder.append(None, windows_value(*_pick(WINDOW_LISTS, b[3])), skip=skip)
         elif kind == "bad":
             builder.append(*_unusable(b[3], team))
         else:

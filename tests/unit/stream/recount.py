@@ -74,6 +74,7 @@ class Recount:
     marked: dict[tuple[str, str], int] = field(default_factory=dict)  # minute of the last mark
     just_forgotten: list[tuple[str, str]] = field(default_factory=list)  # by the last record
     forgotten: set[tuple[str, str]] = field(default_factory=set)  # ever
+    windows: tuple[int, ...] = (60, 1440, 7 * 1440, 30 * 1440, 90 * 1440)
     erased: set[tuple[str, str]] = field(default_factory=set)
     tombstones: list[tuple[str, str]] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
@@ -125,6 +126,14 @@ class Recount:
         if fields["type"] == "answer" and fields["score"] not in range(11):
             return "undecodable"
         if fields["type"] == "tick":
+            return None
+        if fields["type"] == "windows":
+            minutes = fields["minutes"]
+            if sorted(set(minutes)) != minutes or not 1 <= len(minutes) <= 20 or not 0 < minutes[0] <= minutes[-1]:
+                return "bad_field"
+            if minutes[-1] > 366 * 1440:
+                return "bad_field"
+            self.windows = tuple(minutes)
             return None
         if fields["type"] == "erase_respondent":
             for name in [name for name, one in self.answers.items() if one.respondent == fields["respondent"]]:

@@ -87,7 +87,7 @@ def test_a_correction_shows_each_live_window_that_moved_right_before_and_after(d
             told[move.minutes, move.policy] = first, move.after
         told = {name: moves for name, moves in told.items() if moves[0] != moves[1]}
         expected = {}
-        for minutes in WINDOWS:
+        for minutes in after.windows:
             for policy in ("all", "latest"):
                 counts = before.counts(team, policy, t, minutes), after.counts(team, policy, t, minutes)
                 if counts[0] != counts[1]:

@@ -27,8 +27,9 @@ from tests.unit.stream.fakes import (
     answer_value,
     command_value,
     erase_respondent_value,
+    windows_value,
 )
-from tests.unit.stream.logs import OTHER_PARTITION, PROPERTY
+from tests.unit.stream.logs import OTHER_PARTITION, PROPERTY, WINDOW_LISTS
 from tests.unit.stream.partition import Reference, Worker
 from tests.unit.stream.traces import text_of
 
@@ -157,6 +158,11 @@ class FoldMachine(RuleBasedStateMachine):
     def erase_respondent(self, respondent: str) -> None:
         """All that a person has said goes, in both teams."""
         self.append(None, erase_respondent_value(respondent))
+
+    @rule(minutes=st.sampled_from(WINDOW_LISTS))
+    def set_windows(self, minutes: tuple[int, ...]) -> None:
+        """Other windows are live; or a list that none can be made of."""
+        self.append(None, windows_value(*minutes))
 
     @rule(after=SECONDS)
     def tick(self, after: int) -> None:

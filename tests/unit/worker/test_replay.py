@@ -173,7 +173,7 @@ def test_keys_of_either_side_and_other_values_are_named_and_what_is_local_is_not
     assert (equal.compared, equal.different) == (len(run.state.data), 0)
     del held[answer]
     held[pane] = values.PANE.pack([1] * 22)
-    held[keys.team("zz")] = values.TEAM.pack(fresh(1))
+    held[keys.team("zz")] = values.TEAM.pack(fresh(1, (60,)))
     tally = compare_states(sorted(held.items()), sorted(run.state.data.items()))
     assert tally.different == 3
     assert tally.first == [named(pane), named(answer), "w·zz"]
