@@ -109,7 +109,7 @@ async def _erased(whom: Whom, where: Doors, wait_s: float) -> list[Erasure]:
         known = [await _known(whom, way, ingest, query, where.alerts) for way in (whom.people or (None,))]
         sent = [await _send(erasure, ingest) for erasure in known]
         deadline = _deadline(wait_s)
-        return [await _done(erasure, query, where.alerts, deadline) for erasure in sent]
+        return [await _done(erasure, ingest, query, where.alerts, deadline) for erasure in sent]
 
 
 async def _known(
@@ -143,9 +143,22 @@ async def _send(erasure: Erasure, ingest: Client) -> Erasure:
     return replace(erasure, positions=tuple(_position(receipt) for receipt in receipts))
 
 
-async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: float) -> Erasure:
+async def _rest(erasure: Erasure, ingest: Client, query: Client) -> Erasure:
+    """Erase by their ids the answers that the fold has forgotten who gave: they came more than 400 days ago."""
+    if erasure.subject["kind"] != "respondent":
+        return erasure
+    found = await query.get("/v1/stored", {"respondent_key": erasure.subject["respondent_key"]})
+    left = [one for one in found["answers"] if f"{one['team']}|{one['response_id']}" in erasure.answers]
+    sent = [await ingest.send("DELETE", _path(one["team"], one["response_id"])) for one in left]
+    return replace(erasure, positions=(*erasure.positions, *(_position(told["receipt"]) for told in sent)))
+
+
+async def _done(erasure: Erasure, ingest: Client, query: Client, alerts: Door | None, deadline: float) -> Erasure:
     """Wait until the fold and the read side are past it and no text is left; what there is then."""
     clock = asyncio.get_running_loop().time
+    if not await _seen(query, erasure.positions, deadline):
+        return erasure
+    erasure = await _rest(erasure, ingest, query)
     if not await _seen(query, erasure.positions, deadline):
         return erasure
     while True:

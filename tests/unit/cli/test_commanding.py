@@ -38,7 +38,7 @@ def door(service: FakeService) -> FakeService:
     def stored(query: dict[str, str]) -> tuple[int, bytes]:
         erased = any(what.startswith("DELETE") or what == "POST /v1/erasures" for what, _, _ in service.sent)
         if "respondent_key" in query:
-            return 200, json.dumps(held(5, 2, answers=2, rejects=1)).encode()
+            return 200, json.dumps(held(5, 2, answers=0 if erased else 2, rejects=1)).encode()
         return 200, json.dumps(held(1, 0) if erased else held(3, 1)).encode()
 
     service.answers["/v1/stored"] = stored
@@ -132,6 +132,27 @@ def test_a_certificate_fits_a_screen_and_counts_in_english(pulse: Pulse, door: F
     assert "2 answers, " in done.stdout
     door.says("/v1/stored", held(1, 0))
     assert "(by id), 1 answer, " in pulse("erase", "--respondent-id", "c-1", "--data", str(data)).stdout
+
+
+def test_what_the_fold_no_longer_knows_of_a_person_is_erased_by_its_id(
+    pulse: Pulse, door: FakeService, data: Path
+) -> None:
+    usual = door.answers["/v1/stored"]
+    later = "01890a5d-ac96-774b-bcce-b302099a8058"
+
+    def stored(query: dict[str, str]) -> tuple[int, bytes]:
+        if "respondent_key" not in query or not any(what == "POST /v1/erasures" for what, _, _ in door.sent):
+            return usual(query)
+        left = held(3, 1)
+        left["answers"].append({"team": "support", "response_id": later})  # given since: it is another one
+        return 200, json.dumps(left).encode()
+
+    door.answers["/v1/stored"] = stored
+    done = pulse("erase", "--respondent-id", "c-1", "--json", "--data", str(data))
+    assert done.exit_code == 0, done.output
+    assert [what for what, _, _ in door.sent if what.startswith("DELETE")] == [f"DELETE {ANSWER}"]
+    (erasure,) = json.loads(done.stdout)["erasures"]
+    assert len(erasure["positions"]) == 17
 
 
 def test_a_person_nobody_knows_is_erased_all_the_same(pulse: Pulse, door: FakeService, data: Path) -> None:
