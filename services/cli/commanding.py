@@ -69,6 +69,21 @@ def mark(kind: str, team: str, response_id: str, reason: str, where: Doors, wait
         sys.stdout.write(f"{kind}d for {reason}: {response_id} of {team}, log position {receipt}\n")
 
 
+def show_windows(where: Doors, *, as_json: bool) -> None:
+    """Say which windows are live."""
+
+    async def run() -> list[str]:
+        async with Client(where.query) as query:
+            found: list[str] = (await query.get("/v1/windows"))["windows"]
+            return found
+
+    windows = asyncio.run(run())
+    if as_json:
+        output.print_json({"windows": windows})
+    else:
+        sys.stdout.write(f"live windows: {', '.join(windows)}\n")
+
+
 def set_windows(windows: list[str], where: Doors, wait_s: float, *, as_json: bool) -> None:
     """Say which windows are live, and wait until every partition has been folded up to that."""
 

@@ -42,7 +42,9 @@ _mark("include", "Take an exclusion back: the answer counts again unless another
 
 @app.command()
 def windows(
-    listed: Annotated[str, typer.Argument(metavar="LIST", help="Such as 1h,24h,7d: ascending, none over 366d.")],
+    listed: Annotated[
+        str | None, typer.Argument(metavar="[LIST]", help="Such as 1h,24h,7d: ascending, none over 366d.")
+    ] = None,
     wait: Wait = 60,
     data: Data = None,
     url: Url = None,
@@ -50,10 +52,14 @@ def windows(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Say which windows are live from now on, for every team."""
+    """Show the live windows; with a list, say which are live from now on, for every team."""
     from services.cli import commanding
 
-    commanding.set_windows(listed.split(","), commanding.doors(data, url, query_url, key), wait, as_json=as_json)
+    where = commanding.doors(data, url, query_url, key)
+    if listed is None:
+        commanding.show_windows(where, as_json=as_json)
+    else:
+        commanding.set_windows(listed.split(","), where, wait, as_json=as_json)
 
 
 @app.command()

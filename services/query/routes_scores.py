@@ -43,13 +43,14 @@ from services.query.views import (
     SeriesView,
     TeamsView,
     TeamView,
+    WindowsView,
     difference_view,
     margin_view,
     numbers,
     score_view,
     state_of,
 )
-from stream.domain.minutes import ceil_minute, parse_window
+from stream.domain.minutes import ceil_minute, parse_window, window_name
 from stream.domain.scores import Tally, difference, display, nps
 
 router = APIRouter(prefix="/v1", tags=["scores"], dependencies=READ_AT_LEAST)
@@ -59,6 +60,12 @@ Side = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9][a-z0-9._-]{0,63}
 
 class _After(msgspec.Struct, frozen=True, array_like=True):
     team: str
+
+
+@router.get("/windows", summary="The live windows")
+async def get_windows(own: Own) -> WindowsView:
+    """Windows whose scores are kept up with every answer. Any other can be asked for as well."""
+    return WindowsView(windows=[window_name(minutes) for minutes in await scores.live_windows(own.store)])
 
 
 @router.get("/teams", summary="Teams, by name, with their scores now")

@@ -12,7 +12,7 @@ from schemas.changes import Policy
 from services.query.params import Ask
 from services.query.sources import NEVER, bounds, choose, rows_of
 from services.query.store import Store
-from stream.domain.minutes import ceil_minute
+from stream.domain.minutes import WINDOWS, ceil_minute
 from stream.domain.scores import Tally
 
 _SCORE: Final = """
@@ -96,6 +96,12 @@ FROM
 )
 ORDER BY team
 LIMIT {limit:UInt32}"""
+# Of the team whose scores were published last: every team's are, whenever the list changes.
+_LIVE: Final = """
+SELECT DISTINCT minutes
+FROM scores
+WHERE (team, version) IN (SELECT team, max(version) FROM scores GROUP BY team ORDER BY max(version) DESC, team LIMIT 1)
+ORDER BY minutes"""
 _SEEN: Final = """
 SELECT team
 FROM
@@ -144,6 +150,10 @@ class _Step(msgspec.Struct):
     detractors: int
     passives: int
     promoters: int
+
+
+class _Minutes(msgspec.Struct):
+    minutes: int
 
 
 class _Team(msgspec.Struct):
@@ -222,6 +232,11 @@ def _running(steps: dict[int, Tally], points: int) -> list[Tally]:
 async def seen(store: Store, team: str) -> bool:
     """Whether anything was ever stored for a team."""
     return bool(await store.rows("seen", _SEEN, _Team, team=team))
+
+
+async def live_windows(store: Store) -> list[int]:
+    """The windows that are live, in minutes, ascending; the default ones before the first score."""
+    return [row.minutes for row in await store.rows("live_windows", _LIVE, _Minutes)] or list(WINDOWS)
 
 
 async def team_names(store: Store, after: str, limit: int) -> list[str]:

@@ -192,6 +192,12 @@ class TeamsView(View):
     next_cursor: str | None
 
 
+class WindowsView(View):
+    """The live windows by their shortest names, ascending."""
+
+    windows: list[str]
+
+
 class ContactView(View):
     """How to reach a person; null what was not given."""
 

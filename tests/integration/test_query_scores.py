@@ -79,6 +79,20 @@ def scenario_states() -> list[State]:
     return [*first, edit]
 
 
+async def test_the_live_windows_are_those_of_the_newest_scores(engines: Engines) -> None:
+    tables = Tables(engines.database())
+    store = Store(settings(tables.url).clickhouse)
+    try:
+        assert await scores.live_windows(store) == [60, 1_440, WEEK, 43_200, 129_600]
+        for team, version, listed in (("b", 1, (60, WEEK)), ("a", 2, (60, WEEK)), ("b", 5, (90, WEEK, 527_040))):
+            same = {"team": team, "version": version, "policy": "all", "as_of": 0, "valid_until": None}
+            tables.insert("scores", [{**same, "minutes": minutes} for minutes in listed])
+        assert await scores.live_windows(store) == [90, WEEK, 527_040]
+    finally:
+        await store.close()
+        tables.close()
+
+
 @pytest.fixture(scope="module")
 def scenario(tables: Tables) -> None:
     tables.states(scenario_states())

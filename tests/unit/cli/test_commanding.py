@@ -75,6 +75,13 @@ def test_the_windows_are_sent_to_every_partition_and_waited_for(pulse: Pulse, do
     assert (said["windows"], said["seen"], len(said["positions"])) == (["1h", "7d"], True, 16)
 
 
+def test_the_live_windows_are_shown(pulse: Pulse, door: FakeService, data: Path) -> None:
+    door.says("/v1/windows", {"windows": ["1h", "7d"]})
+    assert pulse("windows", "--data", str(data)).stdout == "live windows: 1h, 7d\n"
+    assert json.loads(pulse("windows", "--json", "--data", str(data)).stdout) == {"windows": ["1h", "7d"]}
+    assert not door.sent
+
+
 def test_windows_that_are_not_folded_in_time_are_told(pulse: Pulse, door: FakeService, data: Path) -> None:
     door.says("POST /v1/windows", {"minutes": [60], "receipts": [RECEIPT | {"offset": 18}]}, 202)
     done = pulse("windows", "1h", "--wait", "0.2", "--data", str(data))

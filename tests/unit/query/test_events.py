@@ -39,6 +39,12 @@ def test_scores_come_with_all_that_follows_from_the_counts() -> None:
     assert found["latest"]["shares"] == {"detractors": 10, "passives": 20, "promoters": 70}
 
 
+def test_whatever_windows_are_live_are_told_by_their_shortest_names() -> None:
+    windows = [WindowScore(minutes, Counts(0, 0, 1), Counts(0, 0, 1)) for minutes in (90, 480, 527_040)]
+    _, _, data = one(TEAM_SCORES, TeamScores("alpha", ceil_minute(NOON_MS), None, VERSION, windows))
+    assert [found["window"] for found in data["windows"]] == ["90m", "8h", "366d"]
+
+
 def test_a_followup_names_its_case_and_no_person() -> None:
     case = Case(
         *(uid(1), "alpha", uid(2), 3, "open", 1),

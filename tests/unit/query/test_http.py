@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOWHERE = "http://127.0.0.1:1/pulse"
 READS = [
     *("/v1/teams", "/v1/teams/alpha/score", "/v1/score", "/v1/teams/alpha/series", "/v1/compare?a=alpha&b=beta"),
+    "/v1/windows",
     *("/v1/responses", "/v1/followups", "/v1/followups/00000000-0000-0000-0000-000000000001", "/v1/position"),
     "/v1/stored?respondent_key=0123456789abcdef0123456789abcdef",
     *("/v1/live", "/v1/teams/alpha/score/explain"),
