@@ -1,8 +1,8 @@
-"""The topics of one generation of the log, and how a key finds its partition.
+"""The topics of the log's generations, and how a key finds its partition.
 
 Topics are created with explicit partitions and retention by `deploy.topics`; the broker never makes one.
-All topics share one partition count, so that everything a feedback partition causes lies in the partition
-of the same number.
+All topics of a generation share one partition count, so that everything a feedback partition causes lies in the
+partition of the same number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-PARTITIONS: Final = 16
+PARTITIONS: Final = 16  # of a generation, unless it has its own (`schemas.generations`)
 DAY_MS: Final = 86_400_000
 
 FEEDBACK: Final = "feedback.v1"
@@ -21,6 +21,10 @@ TEAM_SCORES: Final = "team-scores.v1"
 TEAM_CHANGES: Final = "team-changes.v1"
 FOLLOWUPS: Final = "followups.v1"
 REJECTS: Final = "rejects.v1"
+
+# How a log takes its records: the broker stamps them. A generation that is being copied to keeps the times it is given
+# until it is whole, so this setting says that it is.
+SEALED: Final = ("message.timestamp.type", "LogAppendTime")
 
 # Set on records of a copied log: the append time (ms, ASCII digits) they had in the log they came from.
 APPENDED_HEADER: Final = "pulse-appended-ms"
@@ -55,7 +59,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         FEEDBACK,
         "team",
         PARTITIONS,
-        _retained(430, **{"message.timestamp.type": "LogAppendTime"}),
+        _retained(430, **dict([SEALED])),
         "The log: answers and everything else that changes state. No personal text.",
     ),
     Topic(

@@ -17,6 +17,7 @@ from stream.log import KafkaLog
 from stream.outbox import KafkaOutbox
 from stream.partitions import Partitions
 from stream.settings import WorkerSettings
+from stream.state import root_of
 
 log = structlog.get_logger()
 TICK_CHECK_S = 0.2
@@ -27,18 +28,21 @@ class Scoring:
 
     def __init__(self, app: faust.App, settings: WorkerSettings) -> None:
         gate = gate_of(app)
+        generation = settings.log
+        self._topic = generation.topic(topics.FEEDBACK)
 
         def told(partition: int, position: int) -> None:
-            gate.emitted(topics.FEEDBACK, partition, position)
+            gate.emitted(self._topic, partition, position)
 
-        self.outbox = KafkaOutbox(settings.kafka)
-        source = KafkaLog(settings.kafka, app.conf.id, settings.max_poll_records)
-        checkpoint_dir = Path(settings.checkpoint_dir) if settings.checkpoint_dir else None
-        self.partitions = Partitions(settings.state_dir, settings.generation, self.outbox, source, told, checkpoint_dir)
+        self.outbox = KafkaOutbox(settings.kafka, generation=generation)
+        source = KafkaLog(settings.kafka, app.conf.id, settings.max_poll_records, self._topic)
+        checkpoint_dir = root_of(Path(settings.checkpoint_dir), generation) if settings.checkpoint_dir else None
+        root = root_of(settings.state_dir, generation)
+        self.partitions = Partitions(root, generation, self.outbox, source, told, checkpoint_dir)
         self.joined = False
         self._app = app
         self._gate = gate
-        feedback = app.topic(topics.FEEDBACK, schema=RawSchema(), allow_empty=True)
+        feedback = app.topic(self._topic, schema=RawSchema(), allow_empty=True)
         app.agent(feedback, name="score")(self.score)
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
@@ -61,18 +65,18 @@ class Scoring:
 
     async def _assigned(self, *args: Any, **_: Any) -> None:
         """Idle partitions have to be opened too: their windows move without answers."""
-        numbers = partitions_of(args[1], topics.FEEDBACK)
+        numbers = partitions_of(args[1], self._topic)
         log.info("partitions_assigned", partitions=sorted(numbers))
         self.joined = True
         for number in sorted(numbers):
             self.partitions.begin(number)
 
     async def _revoked(self, *args: Any, **_: Any) -> None:
-        numbers = partitions_of(args[1], topics.FEEDBACK)
+        numbers = partitions_of(args[1], self._topic)
         log.info("partitions_revoked", partitions=sorted(numbers))
         await self.partitions.close(numbers)
         for number in numbers:
-            self._gate.forget(topics.FEEDBACK, number)
+            self._gate.forget(self._topic, number)
 
     async def _tick(self) -> None:
         with fatal_on_error():
@@ -88,7 +92,7 @@ class Scoring:
 
     def _highwater(self, partition: int) -> int | None:
         """Where the partition ends as far as is known; None when it is not ours (any more)."""
-        tp, consumer = TP(topics.FEEDBACK, partition), self._app.consumer
+        tp, consumer = TP(self._topic, partition), self._app.consumer
         return consumer.highwater(tp) if tp in consumer.assignment() else None
 
     def ready(self) -> str | None:

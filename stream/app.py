@@ -16,9 +16,12 @@ import faust
 import structlog
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from schemas import topics
+from schemas.generations import FIRST, Generation
+from schemas.topics import SEALED
 from stream.agents import Scoring
 from stream.batches import batch_app, records_off_the_wire
 from stream.errors import EXIT_FATAL, LogMismatch
@@ -50,7 +53,7 @@ def run_worker(settings: WorkerSettings) -> None:
     """Fold the log. Raises LogMismatch when the log has another partition count than this program."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(WORKER_GROUP, settings, settings.worker_id, settings.max_poll_records)
+        app = batch_app(settings.log.group(WORKER_GROUP), settings, settings.worker_id, settings.max_poll_records)
         return app, Scoring(app, settings)
 
     records_off_the_wire()
@@ -61,7 +64,7 @@ def run_sink(settings: SinkSettings) -> None:
     """Write what the worker says to ClickHouse. Raises LogMismatch as `run_worker` does."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(SINK_GROUP, settings, settings.sink_id, SINK_POLL_RECORDS)
+        app = batch_app(settings.log.group(SINK_GROUP), settings, settings.sink_id, SINK_POLL_RECORDS)
         return app, Sinking(app, settings)
 
     records_off_the_wire()
@@ -88,7 +91,7 @@ async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[fau
     app, driver = make()
     health = HealthServer(settings.host, port, driver.ready)
     await health.start()
-    if not await _unless(stop, check_log(settings.kafka)):
+    if not await _unless(stop, check_log(settings.kafka, settings.log)):
         return
     app.finalize()
     await app.start()
@@ -116,23 +119,35 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
     return False
 
 
-async def check_log(kafka: str) -> None:
-    """Wait for the log; refuse one that is not partitioned as keys are.
+async def check_log(kafka: str, generation: Generation = FIRST) -> None:
+    """Wait for the log; refuse one that is not partitioned as keys are, and one whose copying has not ended.
 
-    Raises:  LogMismatch, naming both counts.
+    Raises:  LogMismatch, naming both counts, or the generation that is not whole yet.
     """
+    topic = generation.topic(topics.FEEDBACK)
 
-    async def ask() -> int:
+    async def ask() -> tuple[int, bool]:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
         try:
             await admin.start()
-            (described,) = await admin.describe_topics([topics.FEEDBACK])
+            (described,) = await admin.describe_topics([topic])
+            if described["error_code"]:
+                raise for_code(described["error_code"])  # not created yet, or the broker is still starting
+            if generation.number == 1:  # nobody copies to it
+                return len(described["partitions"]), True
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
         finally:
             await admin.close()
-        if described["error_code"]:
-            raise for_code(described["error_code"])  # not created yet, or the broker is still starting
-        return len(described["partitions"])
+        ((code, _, _, _, entries),) = answer.resources
+        if code:
+            raise for_code(code)
+        return len(described["partitions"]), any(entry[:2] == SEALED for entry in entries)
 
-    count = await insist(ask)
-    if count != topics.PARTITIONS:
-        raise LogMismatch(f"{topics.FEEDBACK} has {count} partitions, this program was built for {topics.PARTITIONS}")
+    count, whole = await insist(ask)
+    if count != generation.partitions:
+        raise LogMismatch(
+            f"{topic} has {count} partitions, PULSE_PARTITIONS says {generation.partitions}: set it to {count}, "
+            "or copy the log to a new generation with `pulse repartition`"
+        )
+    if not whole:
+        raise LogMismatch(f"{topic} is not a whole log yet: run `pulse repartition` to its end")

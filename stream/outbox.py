@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 
 from schemas import topics
 from schemas.feedback import Tick
+from schemas.generations import FIRST, Generation
 from stream import metrics
 from stream.state import Message
 
@@ -81,7 +82,7 @@ def backoff() -> Iterator[float]:
 
 
 def _sends(
-    producer: Producer, partition: int, messages: Sequence[Message]
+    producer: Producer, partition: int, messages: Sequence[Message], generation: Generation
 ) -> Iterator[Awaitable[asyncio.Future[object]]]:
     """Queue messages by topic, in order, each batch as large as the producer makes them.
 
@@ -89,7 +90,7 @@ def _sends(
     """
     by_topic: dict[str, list[Message]] = {}
     for message in messages:
-        by_topic.setdefault(message.topic, []).append(message)
+        by_topic.setdefault(generation.topic(message.topic), []).append(message)
     for topic, of_topic in by_topic.items():
         batch = producer.create_batch()
         for _, key, value in of_topic:
@@ -101,11 +102,19 @@ def _sends(
 
 
 class KafkaOutbox:
-    """An idempotent producer, made anew after any error: a producer that has failed once may stay stuck."""
+    """An idempotent producer, made anew after any error: a producer that has failed once may stay stuck.
+
+    Messages name topics as `schemas.topics` does; they go to those of `generation`.
+    """
 
     def __init__(
-        self, kafka: str, new_producer: Callable[[], Producer] | None = None, sleep: Sleep = asyncio.sleep
+        self,
+        kafka: str,
+        new_producer: Callable[[], Producer] | None = None,
+        sleep: Sleep = asyncio.sleep,
+        generation: Generation = FIRST,
     ) -> None:
+        self._generation = generation
         self._new = new_producer or (
             lambda: Producer(
                 bootstrap_servers=kafka,
@@ -129,7 +138,7 @@ class KafkaOutbox:
             try:
                 producer = await self._ready()
                 sent = []
-                for queued in _sends(producer, partition, messages):
+                for queued in _sends(producer, partition, messages, self._generation):
                     sent.append(await queued)
                     sent[-1].add_done_callback(_look_at)
                 await _acknowledged(sent)
@@ -149,7 +158,7 @@ class KafkaOutbox:
         try:
             async with asyncio.timeout(TICK_WITHIN_S):
                 producer = await self._ready()
-                await producer.send_and_wait(topics.FEEDBACK, _TICK, None, partition)
+                await producer.send_and_wait(self._generation.topic(topics.FEEDBACK), _TICK, None, partition)
         except (KafkaError, OSError, TimeoutError):
             await self._discard(producer)  # on a quiet log nobody else would notice that it is stuck
             raise

@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from msgspec import structs
 from rocksdict import Cache
 
+from schemas.generations import Generation
 from stream import metrics
 from stream.checkpoints import Checkpoints, furthest
 from stream.domain import keys
@@ -48,7 +49,7 @@ class Partition:
     def __init__(
         self,
         number: int,
-        generation: int,
+        generation: Generation,
         state: State,
         outbox: Outbox,
         told: Told,
@@ -56,7 +57,8 @@ class Partition:
     ) -> None:
         self.number = number
         self.revoked = asyncio.Event()
-        self._generation = generation
+        self._generation = generation.number
+        self._partitions = generation.partitions
         self._state = state
         self._outbox = outbox
         self._told = told
@@ -121,7 +123,7 @@ class Partition:
         async with aclosing(source.read(self.number, meta.position, committed)) as batches:
             async for records in batches:
                 self._still_ours()
-                self._state.commit(fold(self._state, records, self.number, self._generation), ())
+                self._state.commit(fold(self._state, records, self.number, self._generation, self._partitions), ())
                 metrics.REBUILT.inc(len(records))
                 await asyncio.sleep(0)  # heartbeats, other partitions, and a revocation
         log.info("rebuild_finished", partition=self.number, position=self._state.meta.position)
@@ -154,7 +156,7 @@ class Partition:
     def _emit(self, records: Sequence[LogRecord]) -> None:
         self._still_ours()
         started = time.perf_counter()
-        effects = fold(self._state, records, self.number, self._generation)
+        effects = fold(self._state, records, self.number, self._generation, self._partitions)
         messages = encode(effects.outputs)
         self._state.commit(effects, messages)
         self._position = effects.meta.position
@@ -227,7 +229,7 @@ class Partitions:
     def __init__(
         self,
         root: Path,
-        generation: int,
+        generation: Generation,
         outbox: WorkerOutbox,
         source: Log,
         told: Told,

@@ -15,6 +15,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.generations import Generation
 from schemas.topics import TEAM_SCORES
 from stream.comparing import OUTPUTS, Outputs, Tally, compare_states
 from stream.domain.fold import fold
@@ -59,7 +60,7 @@ async def verify(
     log: Log,
     topics: Mapping[str, Log],
     scratch: Path,
-    generation: int,
+    generation: Generation,
     progressed: Progressed,
 ) -> Report:
     """Fold the log to where `held` stands, and compare the state and everything said with what there is.
@@ -68,12 +69,12 @@ async def verify(
     """
     meta = held.meta
     bounds = await log.bounds(partition)
-    why = outdated(meta, generation, bounds[0]) or await foreign(log, partition, meta, bounds)
+    why = outdated(meta, generation.number, bounds[0]) or await foreign(log, partition, meta, bounds)
     if why is not None:
         return Report(partition, meta.position, refused=why)
     first = bounds[0]
     since_ms = max(0, meta.known_ms - HORIZON_MS) if first else 0
-    outputs = Outputs(generation, first, meta.position, since_ms)
+    outputs = Outputs(generation.number, first, meta.position, since_ms)
 
     def listen(effects: Effects) -> None:
         for out in effects.outputs:
@@ -82,7 +83,7 @@ async def verify(
     with _empty(scratch):
         folded = State(scratch, block_cache())
         try:
-            records, seconds = await _fold(folded, partition, log, meta.position, generation, listen, progressed)
+            records, seconds = await fold_log(folded, partition, log, meta.position, generation, listen, progressed)
             found = compare_states(_all_of(held), _all_of(folded), since_ms)
         finally:
             folded.close()
@@ -91,7 +92,7 @@ async def verify(
     return Report(partition, meta.position, records, seconds, found, outputs.finish())
 
 
-async def rebuild(partition: int, root: Path, log: Log, generation: int, progressed: Progressed) -> Report:
+async def rebuild(partition: int, root: Path, log: Log, generation: Generation, progressed: Progressed) -> Report:
     """Replace the state of a partition by one folded from the log's start to what is committed, as a new disk would be.
 
     Raises:  StateInUse when a worker has it open; LogMismatch when the log is too short. What was there stays until
@@ -108,8 +109,10 @@ async def rebuild(partition: int, root: Path, log: Log, generation: int, progres
         with _empty(fresh):
             state = State(fresh, block_cache())
             try:
-                state.set_meta(Meta(generation=generation, quiet_until=committed))
-                records, seconds = await _fold(state, partition, log, committed, generation, lambda _: None, progressed)
+                state.set_meta(Meta(generation=generation.number, quiet_until=committed))
+                records, seconds = await fold_log(
+                    state, partition, log, committed, generation, lambda _: None, progressed
+                )
             finally:
                 state.close()
             discard(path)
@@ -134,12 +137,12 @@ def locked(path: Path, partition: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def _fold(
+async def fold_log(
     state: State,
     partition: int,
     log: Log,
     stop: int,
-    generation: int,
+    generation: Generation,
     listen: Callable[[Effects], None],
     progressed: Progressed,
 ) -> tuple[int, float]:
@@ -149,7 +152,7 @@ async def _fold(
     if first < stop:
         async with aclosing(log.read(partition, first, stop)) as batches:
             async for records in batches:
-                effects = fold(state, records, partition, generation)
+                effects = fold(state, records, partition, generation.number, generation.partitions)
                 state.commit(effects, ())
                 listen(effects)
                 done += len(records)

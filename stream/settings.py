@@ -8,6 +8,9 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.generations import LAST, MOST_PARTITIONS, Generation
+from schemas.topics import PARTITIONS
+
 
 class StreamSettings(BaseSettings):
     """What both Faust apps need."""
@@ -15,11 +18,22 @@ class StreamSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PULSE_", frozen=True, extra="ignore")
 
     kafka: str = Field(description="Kafka bootstrap servers, host:port[,host:port]; required")
-    generation: int = Field(1, ge=1, le=32767, description="generation of the log; grows with a repartition")
+    generation: int = Field(1, ge=1, le=LAST, description="generation of the log; grows with a repartition")
+    partitions: int = Field(
+        PARTITIONS,
+        ge=1,
+        le=MOST_PARTITIONS,
+        description="partitions of that generation: fixed for its life",
+    )
     host: str = Field("127.0.0.1", description="address the health and metrics pages listen on")
     session_timeout: timedelta = Field(
         timedelta(seconds=10), description="how long a dead worker keeps its partitions: the failover time"
     )
+
+    @property
+    def log(self) -> Generation:
+        """The generation of the log that is meant, whole."""
+        return Generation(self.generation, self.partitions)
 
 
 class WorkerSettings(StreamSettings):

@@ -26,9 +26,10 @@ class Sinking:
 
     def __init__(self, app: faust.App, settings: SinkSettings) -> None:
         gate = gate_of(app)
+        self._log = settings.log
         self._generation = settings.generation
         self._store = ClickHouseStore(settings.clickhouse)
-        self._outbox = KafkaOutbox(settings.kafka)
+        self._outbox = KafkaOutbox(settings.kafka, generation=settings.log)
         self._writer = Writer(
             self._store,
             self._outbox,
@@ -40,7 +41,7 @@ class Sinking:
         self._joined = False
         self._gate = gate
         for topic in ROWS_OF:
-            channel = app.topic(topic, schema=RawSchema(), allow_empty=True)
+            channel = app.topic(self._log.topic(topic), schema=RawSchema(), allow_empty=True)
             app.agent(channel, name=f"sink-{topic}")(self.store)
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
@@ -55,16 +56,17 @@ class Sinking:
 
     def _add(self, batch: RecordBatch) -> None:
         """Rows of a batch go into the buffer; a record that has none goes to the rejects, and the rest goes on."""
-        buffer, rows_of = self._writer.buffer, ROWS_OF[batch.topic]
+        topic = self._log.declared(batch.topic)
+        buffer, rows_of = self._writer.buffer, ROWS_OF[topic]
         for record in batch.records:
-            source = Source(batch.topic, batch.partition, record.offset, record.timestamp, record.key)
+            source = Source(topic, batch.partition, record.offset, record.timestamp, record.key)
             try:
                 found = list(rows_of(record.key, record.value, record.offset, self._generation))
             except (msgspec.DecodeError, ValueError, RecursionError):
                 log.error("record_undecodable", topic=batch.topic, partition=batch.partition, offset=record.offset)
-                if batch.topic != topics.REJECTS:
-                    detail = f"not a record of {batch.topic}"
-                    kept = None if batch.topic == topics.PEOPLE else record.value
+                if topic != topics.REJECTS:
+                    detail = f"not a record of {topic}"
+                    kept = None if topic == topics.PEOPLE else record.value
                     reject = source.reject(self._generation, "undecodable", "undecodable", detail, kept)
                     buffer.rejects.append((source, reject))
                 continue
@@ -82,7 +84,7 @@ class Sinking:
         self._joined = True
 
     async def _revoked(self, *args: Any, **_: Any) -> None:
-        for topic in ROWS_OF:
+        for topic in map(self._log.topic, ROWS_OF):
             for partition in partitions_of(args[1], topic):
                 self._gate.forget(topic, partition)
 

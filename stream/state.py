@@ -26,6 +26,7 @@ from rocksdict import (
     WriteBatch,
 )
 
+from schemas.generations import Generation
 from stream.domain import keys, values
 from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
@@ -48,6 +49,11 @@ _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
 def block_cache(mib: int = 96) -> Cache:
     """One cache for all partitions of a process: it, not the number of teams, bounds the memory."""
     return Cache(mib * _MIB)
+
+
+def root_of(folder: Path, generation: Generation) -> Path:
+    """Where a generation's states or checkpoints are: each has a folder of its own, the first the folder itself."""
+    return folder if generation.number == 1 else folder / f"g{generation.number}"
 
 
 def folder_of(root: Path, partition: int) -> Path:

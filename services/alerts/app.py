@@ -117,7 +117,8 @@ async def opened(settings: AlertsSettings, make_channels: MakeChannels = configu
         cache = Cache()
         people = People(cache, table)
         lanes = [Lane(channel, store, people) for channel in channels]
-        yield Alerts(store, Flow(settings.kafka, store, lanes), PeopleTail(settings.kafka, cache), lanes)
+        flow = Flow(settings.kafka, store, lanes, settings.log)
+        yield Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
 
 
 class _Server(uvicorn.Server):

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.changes import Position
 from schemas.followups import FollowupEvent, FollowupRecord, Kind
+from schemas.generations import FIRST, Generation
 from schemas.topics import FOLLOWUPS
 from services.alerts import metrics
 from services.alerts.amending import AMENDING
@@ -87,7 +88,8 @@ class Flow:
     and a restart after kill -9 need not wait for the session of the dead.
     """
 
-    def __init__(self, bootstrap: str, store: Store, lanes: Sequence[Lane]) -> None:
+    def __init__(self, bootstrap: str, store: Store, lanes: Sequence[Lane], generation: Generation = FIRST) -> None:
+        self._generation = generation
         self._bootstrap = bootstrap
         self._store = store
         self._lanes = lanes
@@ -111,7 +113,7 @@ class Flow:
     async def _read(self) -> None:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
-            group_id=GROUP,
+            group_id=self._generation.group(GROUP),
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # a fresh group starts at the beginning; `Store.add` knows what is too old
         )
@@ -119,7 +121,7 @@ class Flow:
         helpers: list[asyncio.Task[None]] = []
         try:
             await consumer.start()
-            partitions = partitions_of(FOLLOWUPS)
+            partitions = partitions_of(FOLLOWUPS, self._generation)
             consumer.assign(partitions)
             log.info("reading", topic=FOLLOWUPS, partitions=len(partitions))
             helpers += [asyncio.create_task(self._commit(consumer)), asyncio.create_task(self._ask(consumer))]

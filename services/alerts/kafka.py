@@ -11,7 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITIONS
+from schemas.generations import Generation
 
 log = structlog.get_logger()
 
@@ -32,6 +32,6 @@ async def kept_up(read: Callable[[], Awaitable[None]], topic: str) -> None:
             await asyncio.sleep(_REST_S)
 
 
-def partitions_of(topic: str) -> list[TopicPartition]:
+def partitions_of(topic: str, generation: Generation) -> list[TopicPartition]:
     """All partitions of a topic of ours."""
-    return [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    return [TopicPartition(generation.topic(topic), number) for number in generation.numbers()]

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer
 
+from schemas.generations import FIRST, Generation
 from schemas.topics import PEOPLE
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.people import Cache, Text
@@ -24,7 +25,8 @@ _RECORDS: Final = 2_000
 class PeopleTail:
     """Fills a `Cache`. `run` ends only by cancellation; an outage is retried in place."""
 
-    def __init__(self, bootstrap: str, cache: Cache) -> None:
+    def __init__(self, bootstrap: str, cache: Cache, generation: Generation = FIRST) -> None:
+        self._generation = generation
         self._bootstrap = bootstrap
         self._cache = cache
         self.reading = False
@@ -39,7 +41,7 @@ class PeopleTail:
         )
         try:
             await consumer.start()
-            partitions = partitions_of(PEOPLE)
+            partitions = partitions_of(PEOPLE, self._generation)
             consumer.assign(partitions)
             since_ms = wall_clock_ms() - BACK_MS
             starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))

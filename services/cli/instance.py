@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 import typer
 
+from schemas import generations
+from schemas.generations import Generation
 from services.cli.codes import Exit, Fail
 
 # What client commands read from the environment, beside the settings of the services.
@@ -28,6 +30,15 @@ Data = Annotated[
 ]
 Url = Annotated[str | None, typer.Option("--url", help="Address of the service, instead of a data folder (PULSE_URL).")]
 Key = Annotated[str | None, typer.Option("--key", help="API key to use (PULSE_KEY).")]
+
+
+def generation_of(environ: Mapping[str, str] = os.environ) -> Generation:
+    """The generation of the log that the environment names, as the services read it. Fails for what they refuse."""
+    try:
+        return generations.generation_of(environ)
+    except ValueError as error:
+        raise Fail(Exit.USAGE, str(error)) from None
+
 
 DoorName = Literal["ingest", "query", "alerts"]
 KeyName = Literal["write", "read", "import", "admin"]

@@ -121,7 +121,7 @@ def replay(
     ] = False,
     partition: Annotated[
         list[int] | None,
-        typer.Option(help="Only this partition; may be given several times.", min=0, max=15, show_default=False),
+        typer.Option(help="Only this partition; may be given several times.", min=0, show_default=False),
     ] = None,
     data: Data = None,
     as_json: Json = False,

@@ -14,6 +14,9 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.generations import LAST, MOST_PARTITIONS, Generation
+from schemas.topics import PARTITIONS
+
 KeyKind = Literal["write", "read", "import", "admin", "widget"]
 
 
@@ -23,7 +26,18 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PULSE_", frozen=True, extra="ignore")
 
     kafka: str = Field(description="Kafka bootstrap servers, host:port[,host:port]; required")
-    generation: int = Field(1, ge=1, le=32767, description="generation of the log; grows with a repartition")
+    generation: int = Field(1, ge=1, le=LAST, description="generation of the log; grows with a repartition")
+    partitions: int = Field(
+        PARTITIONS,
+        ge=1,
+        le=MOST_PARTITIONS,
+        description="partitions of that generation: fixed for its life",
+    )
+
+    @property
+    def log(self) -> Generation:
+        """The generation of the log that is meant, whole."""
+        return Generation(self.generation, self.partitions)
 
 
 class DoorSettings(BaseSettings):

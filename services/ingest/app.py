@@ -44,12 +44,13 @@ def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
     pages_app.include_router(pages.router(settings.demo_widget_key.get_secret_value()))
     keyring = Keyring(settings.key_hashes)
     secret = settings.respondent_secret.get_secret_value().encode()
-    pages_app.include_router(commands.router(publisher, keyring, commands.Secrets(secret, settings.default_region)))
+    secrets = commands.Secrets(secret, settings.default_region)
+    pages_app.include_router(commands.router(publisher, keyring, secrets, settings.log))
     pages_app.openapi = lambda: openapi.document(pages_app)  # type: ignore[method-assign]
     return Door(
         pages_app,
         publisher,
-        Reader(secret, settings.default_region),
+        Reader(secret, settings.default_region, settings.log),
         Access(keyring, settings.widget_origins, settings.widget_rate),
         settings.ingest_max_in_flight,
     )
@@ -88,7 +89,7 @@ def run(settings: IngestSettings) -> None:
 
 
 async def _serve(settings: IngestSettings, config: uvicorn.Config, listener: socket.socket) -> None:
-    publisher = KafkaPublisher(settings.kafka, settings.publish_timeout.total_seconds())
+    publisher = KafkaPublisher(settings.kafka, settings.publish_timeout.total_seconds(), generation=settings.log)
     config.app = build_app(settings, publisher)
     server = uvicorn.Server(config)
     # What stands now stands until the end: the collector need not look at it again.

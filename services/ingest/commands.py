@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,8 +27,8 @@ from schemas.commands import (
     WindowsIn,
 )
 from schemas.feedback import Erase, EraseRespondent, Exclude, Include, Windows
+from schemas.generations import FIRST, Generation
 from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
-from schemas.topics import PARTITIONS, partition_of
 from services.common.keys import Keyring
 from services.common.problems import Forbidden, Problem, Unauthorized, Unavailable
 from services.ingest import metrics, strict
@@ -60,38 +61,39 @@ class Secrets:
     region: str
 
 
-def router(publisher: Publisher, keyring: Keyring, secrets: Secrets) -> APIRouter:
+def router(publisher: Publisher, keyring: Keyring, secrets: Secrets, generation: Generation = FIRST) -> APIRouter:
     """The routes. Their answers are written by msgspec, like those of the hot ones."""
     routes = APIRouter(dependencies=[Depends(_admin(keyring))], include_in_schema=False)
+    one = partial(_one, publisher, generation)
 
     @routes.post(EXCLUDE_PATH)
     async def exclude(request: Request) -> Response:
         team, response_id = _named(request)
         asked = await _body(request, MarkIn)
-        return await _one(publisher, "exclude", team, response_id, Exclude(response_id, asked.reason))
+        return await one("exclude", team, response_id, Exclude(response_id, asked.reason))
 
     @routes.post(INCLUDE_PATH)
     async def include(request: Request) -> Response:
         team, response_id = _named(request)
         asked = await _body(request, MarkIn)
-        return await _one(publisher, "include", team, response_id, Include(response_id, asked.reason))
+        return await one("include", team, response_id, Include(response_id, asked.reason))
 
     @routes.delete(ERASE_PATH)
     async def erase(request: Request) -> Response:
         team, response_id = _named(request)
-        return await _one(publisher, "erase", team, response_id, Erase(response_id))
+        return await one("erase", team, response_id, Erase(response_id))
 
     @routes.post(ERASURES_PATH)
     async def erase_respondent(request: Request) -> Response:
         asked = await _body(request, ErasureIn)
         respondent = _key_asked(asked, secrets)
-        receipts = await _everywhere(publisher, "erase_respondent", EraseRespondent(respondent))
+        receipts = await _everywhere(publisher, generation, "erase_respondent", EraseRespondent(respondent))
         return _reply(202, ErasureAccepted(respondent, receipts))
 
     @routes.post(WINDOWS_PATH)
     async def set_windows(request: Request) -> Response:
         minutes = _minutes(await _body(request, WindowsIn))
-        receipts = await _everywhere(publisher, "windows", Windows(minutes))
+        receipts = await _everywhere(publisher, generation, "windows", Windows(minutes))
         return _reply(202, WindowsAccepted(list(minutes), receipts))
 
     @routes.post(KEYS_PATH)
@@ -185,18 +187,25 @@ def _minutes(asked: WindowsIn) -> tuple[int, ...]:
 
 
 async def _one(
-    publisher: Publisher, kind: metrics.Command, team: str, response_id: str, record: Exclude | Include | Erase
+    publisher: Publisher,
+    generation: Generation,
+    kind: metrics.Command,
+    team: str,
+    response_id: str,
+    record: Exclude | Include | Erase,
 ) -> Response:
     key = team.encode()
-    outgoing = Outgoing(response_id, key, partition_of(key), msgspec.json.encode(record))
+    outgoing = Outgoing(response_id, key, generation.partition_of(key), msgspec.json.encode(record))
     (receipt,) = await _held(publisher, kind, [outgoing])
     return _reply(202, Accepted(response_id, receipt))
 
 
-async def _everywhere(publisher: Publisher, kind: metrics.Command, record: EraseRespondent | Windows) -> list[Any]:
+async def _everywhere(
+    publisher: Publisher, generation: Generation, kind: metrics.Command, record: EraseRespondent | Windows
+) -> list[Any]:
     """It concerns every team, so one record stands in every partition; held means held by all of them."""
     encoded = msgspec.json.encode(record)
-    outgoing = [Outgoing("", None, partition, encoded) for partition in range(PARTITIONS)]
+    outgoing = [Outgoing("", None, partition, encoded) for partition in generation.numbers()]
     return await _held(publisher, kind, outgoing)
 
 

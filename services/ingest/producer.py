@@ -9,7 +9,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
+from schemas.generations import Generation, later_generations
+from schemas.topics import FEEDBACK, PEOPLE
 
 CONNECT_S: Final = 3.0  # for connecting, a producer id and a first tick; as much again for stopping
 REQUEST_TIMEOUT_MS: Final = 5_000
@@ -21,6 +22,10 @@ log = structlog.get_logger()
 
 class WrongTopic(Exception):
     """A topic is not what this generation of the log needs; only an operator can mend that."""
+
+
+class LogMoved(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The log goes on in a later generation: nothing more may come into this one."""
 
 
 def make_producer(brokers: str) -> AIOKafkaProducer:
@@ -36,19 +41,27 @@ def make_producer(brokers: str) -> AIOKafkaProducer:
     )
 
 
-async def check_topics(producer: AIOKafkaProducer) -> None:
-    """Raises WrongTopic for another partition count; KafkaError, so that we try again, while a topic is missing."""
+async def check_topics(producer: AIOKafkaProducer, generation: Generation) -> None:
+    """Raises WrongTopic for another partition count, LogMoved when a later generation of the log is there, and another
+    KafkaError, so that we try again, while a topic is missing."""
     cluster = await producer.client.fetch_all_metadata()
-    for topic in (FEEDBACK, PEOPLE):
+    later = later_generations(cluster.topics(), generation)
+    if later:
+        raise LogMoved(
+            f"{generation.topic(FEEDBACK)} is closed, {FEEDBACK}.g{later[-1]} is there or being made: start again with "
+            f"PULSE_GENERATION={later[-1]} and its PULSE_PARTITIONS once `pulse repartition` has ended"
+        )
+    wanted = (generation.topic(FEEDBACK), generation.topic(PEOPLE))
+    for topic in wanted:
         partitions = cluster.partitions_for_topic(topic)
         if partitions is None:
             raise KafkaError(f"topic {topic} is missing")
-        if len(partitions) != PARTITIONS:
+        if len(partitions) != generation.partitions:
             raise WrongTopic(
-                f"topic {topic} has {len(partitions)} partitions; this generation of the log has {PARTITIONS}, "
-                "and keys would move: use the topics that this version created, or repartition"
+                f"topic {topic} has {len(partitions)} partitions; PULSE_PARTITIONS says {generation.partitions}, and "
+                f"keys would move: set it to {len(partitions)}, or copy the log with `pulse repartition`"
             )
-    await producer.client.set_topics((FEEDBACK, PEOPLE))
+    await producer.client.set_topics(wanted)
 
 
 def check_clock(held: Any) -> None:

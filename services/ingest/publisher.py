@@ -26,13 +26,22 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.feedback import Tick
+from schemas.generations import FIRST, Generation
 from schemas.responses import Receipt
-from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE
+from schemas.topics import FEEDBACK, PEOPLE
 from services.common.clock import wall_clock_ms
 from services.ingest import metrics
 from services.ingest.clock import BrokerClock
 from services.ingest.port import NotHeld, Outgoing
-from services.ingest.producer import CONNECT_S, LOG_APPEND_TIME, check_clock, check_topics, make_producer, stop
+from services.ingest.producer import (
+    CONNECT_S,
+    LOG_APPEND_TIME,
+    LogMoved,
+    check_clock,
+    check_topics,
+    make_producer,
+    stop,
+)
 
 LOOK_S: Final = 0.25  # how often the producer is looked at
 FRESH_S: Final = 1.0  # an acknowledgement this young is proof enough
@@ -47,8 +56,16 @@ _TICK: Final = msgspec.json.encode(Tick())
 class KafkaPublisher:
     """Publishes through one producer at a time. Run `keep()` beside it; until that has connected, nothing is taken."""
 
-    def __init__(self, brokers: str, publish_timeout_s: float, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        publish_timeout_s: float,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        generation: Generation = FIRST,
+    ) -> None:
         self._now_ms = now_ms
+        self._generation = generation
+        self._feedback, self._people = generation.topic(FEEDBACK), generation.topic(PEOPLE)
         self._brokers = brokers
         self._timeout_s = publish_timeout_s
         self._producer: AIOKafkaProducer | None = None
@@ -76,7 +93,7 @@ class KafkaPublisher:
         text: asyncio.Future[Any] | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                text, answer = await _queue(producer, outgoing)
+                text, answer = await self._queue(producer, outgoing)
                 held = await answer
                 if text is not None:
                     await text
@@ -90,7 +107,7 @@ class KafkaPublisher:
             if text is not None:
                 text.cancel()
         self._acked_at = time.monotonic()
-        return _receipt(held)
+        return self._receipt(held)
 
     async def publish_all(self, outgoing: Sequence[Outgoing]) -> list[Receipt | NotHeld]:
         """See `Publisher.publish_all`. The first that cannot be queued ends it: those after it stay out too."""
@@ -101,7 +118,7 @@ class KafkaPublisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 for each in outgoing:
-                    queued.append(await _queue(producer, each))
+                    queued.append(await self._queue(producer, each))
                 await asyncio.wait([future for pair in queued for future in pair if future is not None])
         except TimeoutError:
             pass
@@ -127,7 +144,7 @@ class KafkaPublisher:
                 return NotHeld(_UNKNOWN)
         self._acked_at = time.monotonic()
         try:
-            return _receipt(answer.result())
+            return self._receipt(answer.result())
         except NotHeld as not_held:
             return not_held
 
@@ -208,9 +225,9 @@ class KafkaPublisher:
 
     async def _tick(self, producer: AIOKafkaProducer) -> Any:
         partition = self._next_tick
-        self._next_tick = (partition + 1) % PARTITIONS
+        self._next_tick = (partition + 1) % self._generation.partitions
         sent_ms = self._now_ms()
-        held = await producer.send_and_wait(FEEDBACK, _TICK, partition=partition)
+        held = await producer.send_and_wait(self._feedback, _TICK, partition=partition)
         self._ticked_at = time.monotonic()
         if held.offset >= 0:
             self._clock.compare(sent_ms, held.timestamp, self._now_ms())
@@ -222,10 +239,11 @@ class KafkaPublisher:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await fresh.start()
-                await check_topics(fresh)
+                await check_topics(fresh, self._generation)
                 check_clock(await self._tick(fresh))
         except (TimeoutError, KafkaError, OSError) as error:
-            self._set_trouble("the log cannot be reached", error=type(error).__name__)
+            moved = isinstance(error, LogMoved)
+            self._set_trouble(str(error) if moved else "the log cannot be reached", error=type(error).__name__)
             self._leave(fresh, 0)
             return
         except BaseException:
@@ -268,29 +286,27 @@ class KafkaPublisher:
                     await producer.flush()
             await stop(producer)
 
+    async def _queue(
+        self, producer: AIOKafkaProducer, outgoing: Outgoing
+    ) -> tuple[asyncio.Future[Any] | None, asyncio.Future[Any]]:
+        """Queue the text, if any, and the answer; both are under way before either is awaited."""
+        partition = outgoing.partition
+        text = None
+        if outgoing.person is not None:
+            text = await producer.send(self._people, outgoing.person, outgoing.person_key, partition)
+        try:
+            return text, await producer.send(self._feedback, outgoing.record, outgoing.team, partition)
+        except BaseException:
+            if text is not None:
+                text.cancel()
+            raise
+
+    def _receipt(self, held: Any) -> Receipt:
+        """Where the record stands. Raises NotHeld if the broker has it but forgot where: it saw the batch long ago."""
+        if held.timestamp_type != LOG_APPEND_TIME:
+            raise NotHeld("the log holds it, but did not say where")
+        return Receipt(self._feedback, held.partition, held.offset)
+
 
 _UNKNOWN: Final = "the log did not acknowledge it, so it may or may not be held"
 _NOT_TAKEN: Final = "the log cannot take anything right now"
-
-
-async def _queue(
-    producer: AIOKafkaProducer, outgoing: Outgoing
-) -> tuple[asyncio.Future[Any] | None, asyncio.Future[Any]]:
-    """Queue the text, if any, and the answer; both are under way before either is awaited."""
-    partition = outgoing.partition
-    text = None
-    if outgoing.person is not None:
-        text = await producer.send(PEOPLE, outgoing.person, outgoing.person_key, partition)
-    try:
-        return text, await producer.send(FEEDBACK, outgoing.record, outgoing.team, partition)
-    except BaseException:
-        if text is not None:
-            text.cancel()
-        raise
-
-
-def _receipt(held: Any) -> Receipt:
-    """Where the record stands. Raises NotHeld if the broker has it but forgot where: it saw the batch long ago."""
-    if held.timestamp_type != LOG_APPEND_TIME:
-        raise NotHeld("the log holds it, but did not say where")
-    return Receipt(FEEDBACK, held.partition, held.offset)

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from schemas.feedback import Answer
+from schemas.generations import FIRST, Generation
 from schemas.people import Person, person_key
 from schemas.responses import FieldError, RespondentIn, ResponseIn
-from schemas.topics import partition_of
 from services.ingest import strict
 from services.ingest.access import Caller
 from services.ingest.identity import content_hash, keyed_id, respondent_key, uuid7
@@ -30,7 +30,8 @@ class Reader:
     `secret` keys the respondent and content hashes; `region` is that of phone numbers without a country code.
     """
 
-    def __init__(self, secret: bytes, region: str) -> None:
+    def __init__(self, secret: bytes, region: str, generation: Generation = FIRST) -> None:
+        self._generation = generation
         self._secret = secret
         self._region = region
         self._decode = msgspec.json.Decoder(ResponseIn).decode
@@ -110,7 +111,7 @@ class Reader:
                     answers=answers,
                 )
             )
-        return Outgoing(response_id, team, partition_of(team), _ANSWER.encode(answer), key, person)
+        return Outgoing(response_id, team, self._generation.partition_of(team), _ANSWER.encode(answer), key, person)
 
     def _errors(self, raw: bytes, caller: Caller, now_ms: int, *, keyed: bool) -> list[FieldError]:
         """Every bad field of `raw`, each with the first thing that is wrong; none if the caller may post it."""

@@ -66,8 +66,8 @@ def build_app(
     own = Services(
         settings=settings,
         store=store,
-        log=broker or Log(settings.kafka),
-        sunk=Sunk(store),
+        log=broker or Log(settings.kafka, generation=settings.log),
+        sunk=Sunk(store, settings.log),
         feed=feed or Feed(),
         keyring=Keyring(settings.key_hashes),
         sessions=Sessions(settings.key_hashes),
@@ -76,7 +76,7 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        follower = Follower(settings.kafka, own.feed, settings.min_sample)
+        follower = Follower(settings.kafka, own.feed, settings.min_sample, settings.log)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_keep_asking(own.store))]
         try:
             yield

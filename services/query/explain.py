@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.topics import TEAM_CHANGES, partition_of
+from schemas.generations import Generation
+from schemas.topics import TEAM_CHANGES
 from services.query.params import Ask
 from services.query.sources import bounds
 from services.query.store import Store
@@ -25,7 +26,7 @@ _NEWEST_FIRST: Final = (4_102_444_800_000, "")  # where the first page begins
 _STORED: Final = """
 SELECT through, version
 FROM positions FINAL
-WHERE topic = {topic:String} AND partition = {partition:UInt16}"""
+WHERE topic = {topic:String} AND partition = {partition:UInt16} AND bitShiftRight(version, 48) = {generation:UInt64}"""
 _NEWEST: Final = """
 SELECT max(version) AS newest, toUnixTimestamp64Milli(max(known_at)) AS known_ms
 FROM answers
@@ -142,17 +143,14 @@ class _Reason(msgspec.Struct):
     answers: int
 
 
-def partition_of_team(team: str) -> int:
-    """The partition of the log in which all records of a team lie."""
-    return partition_of(team.encode())
-
-
-async def explain(store: Store, team: str, ask: Ask, place: Place | None, limit: int, now_ms: int) -> Explained:
+async def explain(
+    store: Store, generation: Generation, team: str, ask: Ask, place: Place | None, limit: int, now_ms: int
+) -> Explained:
     """The number that `ask` is about, and the page of its answers after `place`. Empty: a zero tally and no answers.
 
     `place` must come from the same question; its moment then wins over what is stored by now.
     """
-    moment = await _moment(store, team, ask) if place is None else place.moment
+    moment = await _moment(store, generation, team, ask) if place is None else place.moment
     start = _NEWEST_FIRST if place is None else (place.event_ms, place.response_id)
     bound: dict[str, Any] = {
         **bounds("answers", ask.policy, [team], ask.after, ask.as_of, now_ms=now_ms, known_ms=ask.known_ms),
@@ -177,9 +175,13 @@ async def explain(store: Store, team: str, ask: Ask, place: Place | None, limit:
     )
 
 
-async def _moment(store: Store, team: str, ask: Ask) -> Moment:
-    partition = partition_of_team(team)
-    stored = await store.rows("explain_stored", _STORED, _Stored, topic=TEAM_CHANGES, partition=partition)
+async def _moment(store: Store, generation: Generation, team: str, ask: Ask) -> Moment:
+    where = {
+        "topic": TEAM_CHANGES,
+        "partition": generation.partition_of(team.encode()),
+        "generation": generation.number,
+    }
+    stored = await store.rows("explain_stored", _STORED, _Stored, **where)
     if not stored:
         return Moment(ask.as_of, 0, 0, 0)
     bound = bounds("answers", ask.policy, [team], None, ask.as_of, now_ms=0, known_ms=ask.known_ms)

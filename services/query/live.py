@@ -11,7 +11,8 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from schemas.topics import FOLLOWUPS, PARTITIONS, TEAM_CHANGES, TEAM_SCORES
+from schemas.generations import FIRST, Generation
+from schemas.topics import FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
 from services.query.events import LiveResetView, LiveStatusView, events_of
 from services.query.feed import Feed, worth_sending
 from services.query.metrics import LIVE_EVENTS, LIVE_RESETS, LIVE_SUBSCRIBERS, LOG_CONNECTED
@@ -25,7 +26,6 @@ PACE_S: Final = 0.1  # a busy stream gets what gathered in this time at once
 _PROBE_S: Final = 3.0
 _PROBE_TIMEOUT_S: Final = 5.0
 _TOPICS: Final = (TEAM_SCORES, FOLLOWUPS, TEAM_CHANGES)
-_PARTITIONS: Final = [TopicPartition(topic, p) for topic in _TOPICS for p in range(PARTITIONS)]
 
 
 class Follower:
@@ -35,7 +35,9 @@ class Follower:
     pauses, and goes on where it was, so an outage of the broker costs a stream time but no events.
     """
 
-    def __init__(self, bootstrap: str, feed: Feed, min_sample: int) -> None:
+    def __init__(self, bootstrap: str, feed: Feed, min_sample: int, generation: Generation = FIRST) -> None:
+        self._generation = generation
+        self._partitions = [TopicPartition(generation.topic(name), p) for name in _TOPICS for p in generation.numbers()]
         self._bootstrap = bootstrap
         self._feed = feed
         self._min_sample = min_sample
@@ -71,8 +73,8 @@ class Follower:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 await consumer.start()
-                consumer.assign(_PARTITIONS)
-                ends = await consumer.end_offsets(_PARTITIONS)
+                consumer.assign(self._partitions)
+                ends = await consumer.end_offsets(self._partitions)
             for partition, end in ends.items():
                 # A log that is shorter than where we were is another log.
                 self._next[partition] = min(self._next.get(partition, end), end)
@@ -84,8 +86,9 @@ class Follower:
             while True:
                 batches = await consumer.getmany(timeout_ms=1_000, max_records=500)
                 for partition, records in batches.items():
-                    for record in worth_taking(partition.topic, records):
-                        self._take(record)
+                    topic = self._generation.declared(partition.topic)
+                    for record in worth_taking(topic, records):
+                        self._take(topic, record)
                     self._next[partition] = records[-1].offset + 1
                     await asyncio.sleep(0)  # a burst must not hold up the requests
                 if batches:
@@ -93,18 +96,18 @@ class Follower:
                 elif loop.time() >= probe_at:
                     # A consumer retries an outage in silence; whether the broker answers has to be asked.
                     async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                        await consumer.end_offsets(_PARTITIONS[:1])
+                        await consumer.end_offsets(self._partitions[:1])
                     probe_at = loop.time() + _PROBE_S
                 yield
         finally:
             # In a task of its own: after an outage aiokafka's stop() may raise CancelledError though nobody cancelled.
             await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=_PROBE_TIMEOUT_S)
 
-    def _take(self, record: ConsumerRecord) -> None:
+    def _take(self, topic: str, record: ConsumerRecord) -> None:
         if record.value is None:
             return
         try:
-            for name, team, data in events_of(record.topic, record.partition, record.value, self._min_sample):
+            for name, team, data in events_of(topic, record.partition, record.value, self._min_sample):
                 self._feed.publish(name, team, data, asyncio.get_running_loop().time())
                 LIVE_EVENTS.labels(name).inc()
         except msgspec.MsgspecError as error:

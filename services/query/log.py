@@ -11,14 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from schemas.topics import FEEDBACK, PARTITIONS
+from schemas.generations import FIRST, Generation
+from schemas.topics import FEEDBACK
 from services.common.problems import Unavailable
 
 log = structlog.get_logger()
 
 WORKER_GROUP: Final = "pulse-worker"  # the fold's consumer group; its commits say that every output is acknowledged
 _RETRY_S: Final = 0.2
-_FEEDBACK: Final = [TopicPartition(FEEDBACK, partition) for partition in range(PARTITIONS)]
 
 
 @dataclass(slots=True)
@@ -33,7 +33,10 @@ class _Clients:
 class Log:
     """Asks the broker. Raises `Unavailable` for an outage or after `timeout_s`; then starts over with new clients."""
 
-    def __init__(self, bootstrap: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, bootstrap: str, timeout_s: float = 5.0, generation: Generation = FIRST) -> None:
+        self._group = generation.group(WORKER_GROUP)
+        topic = generation.topic(FEEDBACK)
+        self._partitions = [TopicPartition(topic, number) for number in generation.numbers()]
         self._bootstrap = bootstrap
         self._timeout_s = timeout_s
         self._clients: _Clients | None = None
@@ -64,10 +67,10 @@ class Log:
     async def _ask(self) -> tuple[list[int], list[int]]:
         clients = await self._connected()
         # In this order: what is committed by then can only lie below the end.
-        commits = await clients.admin.list_consumer_group_offsets(WORKER_GROUP)
-        ends = await clients.consumer.end_offsets(_FEEDBACK)
-        folded = [commits[tp].offset if tp in commits else 0 for tp in _FEEDBACK]
-        return [ends[tp] for tp in _FEEDBACK], [max(0, offset) for offset in folded]
+        commits = await clients.admin.list_consumer_group_offsets(self._group)
+        ends = await clients.consumer.end_offsets(self._partitions)
+        folded = [commits[tp].offset if tp in commits else 0 for tp in self._partitions]
+        return [ends[tp] for tp in self._partitions], [max(0, offset) for offset in folded]
 
     async def _connected(self) -> _Clients:
         if self._clients is None:

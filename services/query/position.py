@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
-from schemas.topics import FOLLOWUPS, PARTITIONS, TEAM_CHANGES
+from schemas.generations import FIRST, Generation
+from schemas.topics import FOLLOWUPS, TEAM_CHANGES
 from services.common.problems import Unavailable
+from services.query.params import invalid
 from services.query.store import Store
 from services.query.views import PartitionView
 
@@ -17,10 +19,11 @@ POLL_S: Final = 0.025
 WAIT_S: Final = 5.0
 
 # What is stored of a partition is what both topics have come to; one of which nothing is stored yet counts as 0.
+# Offsets of another generation of the log say nothing of this one.
 _SUNK: Final = """
 SELECT partition, if(uniqExact(topic) = {topics:UInt8}, min(through), 0) AS through
 FROM positions FINAL
-WHERE topic IN {names:Array(String)}
+WHERE topic IN {names:Array(String)} AND bitShiftRight(version, 48) = {generation:UInt64}
 GROUP BY partition"""
 
 
@@ -32,7 +35,8 @@ class _Through(msgspec.Struct):
 class Sunk:
     """Offsets below which everything can be read. Callers that wait at the same time share one query."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, generation: Generation = FIRST) -> None:
+        self._generation = generation
         self._store = store
         self._reading: asyncio.Task[list[int]] | None = None
 
@@ -45,9 +49,12 @@ class Sunk:
         return await asyncio.shield(self._reading)
 
     async def reach(self, receipts: Iterable[tuple[int, int]]) -> None:
-        """Return once every receipt's record can be read. Raises Unavailable after 5 s, or when the store is out."""
+        """Return once every receipt's record can be read. Raises Unavailable after 5 s, or when the store is out, and
+        Invalid for a partition that the log does not have."""
         wanted: dict[int, int] = {}
         for partition, offset in receipts:
+            if partition not in self._generation.numbers():
+                raise invalid("at_least", f"partition must be 0..{self._generation.partitions - 1}")
             wanted[partition] = max(offset, wanted.get(partition, -1))
         if not wanted:
             return
@@ -65,9 +72,10 @@ class Sunk:
 
     async def _read(self) -> list[int]:
         names = [TEAM_CHANGES, FOLLOWUPS]
-        rows = await self._store.rows("sunk", _SUNK, _Through, names=names, topics=len(names))
+        bound = {"names": names, "topics": len(names), "generation": self._generation.number}
+        rows = await self._store.rows("sunk", _SUNK, _Through, **bound)
         through = {row.partition: row.through for row in rows}
-        return [through.get(partition, 0) for partition in range(PARTITIONS)]
+        return [through.get(partition, 0) for partition in self._generation.numbers()]
 
 
 def _looked_at(task: asyncio.Task[list[int]]) -> None:

@@ -8,9 +8,10 @@ from datetime import datetime
 from fastapi import APIRouter
 
 from services.common.problems import NotFound
+from services.common.settings import QuerySettings
 from services.query import scores
 from services.query.deps import READ_AT_LEAST, Own, Services
-from services.query.explain import Behind, Explained, Place, explain, partition_of_team
+from services.query.explain import Behind, Explained, Place, explain
 from services.query.params import (
     Ask,
     AsOf,
@@ -69,10 +70,10 @@ async def explained(
     question = ask(own.now_ms(), team, window, policy, as_of, known_at)
     if place is not None:
         question = _same_question(question, place, given=as_of is not None)
-    found = await explain(own.store, team, question, place, limit, own.now_ms())
+    found = await explain(own.store, own.settings.log, team, question, place, limit, own.now_ms())
     if not found.tally.total and not found.excluded and not await scores.seen(own.store, team):
         raise NotFound(f"team {team!r} has never sent an answer")
-    return _view(team, question, found, own.settings.min_sample)
+    return _view(team, question, found, own.settings)
 
 
 def _same_question(asked: Ask, place: Place, *, given: bool) -> Ask:
@@ -84,9 +85,9 @@ def _same_question(asked: Ask, place: Place, *, given: bool) -> Ask:
     return replace(asked, as_of=place.moment.as_of, known_ms=place.known_ms)
 
 
-def _view(team: str, question: Ask, found: Explained, min_sample: int) -> ExplainView:
-    figures = numbers(found.tally, min_sample)
-    moment, partition = found.moment, partition_of_team(team)
+def _view(team: str, question: Ask, found: Explained, settings: QuerySettings) -> ExplainView:
+    figures = numbers(found.tally, settings.min_sample)
+    moment, partition = found.moment, settings.log.partition_of(team.encode())
     newest = f"{partition}:{offset_of(moment.newest)}" if moment.newest else None
     known_ms = moment.known_ms if question.known_ms is None else question.known_ms
     return ExplainView(

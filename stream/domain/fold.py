@@ -30,12 +30,18 @@ MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 Step = tuple[LogRecord, int, FeedbackRecord | Unusable, TeamBatch | None, bytes, bytes | None]
 
 
-def fold(view: View, records: Sequence[LogRecord], partition: int, generation: int = 1) -> Effects:
+def fold(
+    view: View,
+    records: Sequence[LogRecord],
+    partition: int,
+    generation: int = 1,
+    partitions: int = topics.PARTITIONS,
+) -> Effects:
     """Apply one batch of log records to one partition.
 
     Shape:   `view` is the read-only port (a dict in tests); one Effects out: changed keys, outputs, new position.
     Records: in log order; those below the state's position change nothing and say nothing, which makes redelivery
-             safe to count with.
+             safe to count with. One whose key does not lie in `partition` of `partitions` is rejected.
     Raises:  nothing a record can cause; one that cannot be used becomes a `Reject`.
     """
     raw_meta, raw_windows = view.get_many((keys.META, keys.WINDOWS))
@@ -44,7 +50,7 @@ def fold(view: View, records: Sequence[LogRecord], partition: int, generation: i
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
     work = Work(view, meta, partition, generation, lengths)
-    for record, at_ms, message, team, key, respondent in _steps(work, records):
+    for record, at_ms, message, team, key, respondent in _steps(work, records, partitions):
         work.at(record.offset, at_ms)
         refused: Unusable | None = None
         if isinstance(message, Answer):
@@ -87,12 +93,12 @@ def record_crc(record: LogRecord) -> int:
     return zlib.crc32(record.value or b"", zlib.crc32(record.key or b""))
 
 
-def _steps(work: Work, records: Sequence[LogRecord]) -> Iterator[Step]:
+def _steps(work: Work, records: Sequence[LogRecord], partitions: int) -> Iterator[Step]:
     for start in range(0, len(records), AT_ONCE):
-        yield from _read(work, records[start : start + AT_ONCE])
+        yield from _read(work, records[start : start + AT_ONCE], partitions)
 
 
-def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
+def _read(work: Work, records: Sequence[LogRecord], partitions: int) -> list[Step]:
     """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
@@ -105,7 +111,7 @@ def _read(work: Work, records: Sequence[LogRecord]) -> list[Step]:
             continue
         team = teams.get(record.key)
         if team is None:
-            name = team_of(record.key, work.partition)
+            name = team_of(record.key, work.partition, partitions)
             team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
         if isinstance(team, Unusable):
             steps.append((record, at_ms, team, None, b"", None))

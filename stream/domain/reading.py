@@ -54,14 +54,15 @@ def read(value: bytes | None) -> FeedbackRecord | Unusable:
     return message
 
 
-def team_of(key: bytes | None, partition: int) -> str | Unusable:
+def team_of(key: bytes | None, partition: int, partitions: int) -> str | Unusable:
     """The team of an answer, which its record's key names, if its place is in this partition."""
     if not key:
         return Unusable("no_key", "the key of an answer is its team")
     if not _TEAM.fullmatch(key):
         return Unusable("bad_key", "a team is 1 to 64 of a-z 0-9 . _ -, and begins with one of a-z 0-9")
-    if topics.partition_of(key) != partition:
-        return Unusable("wrong_partition", f"murmur2 puts this key in partition {topics.partition_of(key)}")
+    right = topics.partition_of(key, partitions)
+    if right != partition:
+        return Unusable("wrong_partition", f"murmur2 puts this key in partition {right}")
     return key.decode()
 
 

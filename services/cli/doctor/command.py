@@ -14,7 +14,7 @@ from services.cli import output
 from services.cli.codes import Exit
 from services.cli.doctor import doors, engines, folder, machine
 from services.cli.doctor.findings import Finding
-from services.cli.instance import data_folder
+from services.cli.instance import data_folder, generation_of
 
 _SIGNS: Final = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
@@ -41,7 +41,9 @@ def examine(data: Path, port_base: int | None) -> list[Finding]:
 
     async def ask() -> list[Finding]:
         parts = await asyncio.gather(
-            engines.kafka(client.kafka), engines.clickhouse(client.clickhouse), doors.services(client, data)
+            engines.kafka(client.kafka, generation_of()),
+            engines.clickhouse(client.clickhouse),
+            doors.services(client, data),
         )
         return [finding for part in parts for finding in part]
 

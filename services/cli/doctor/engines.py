@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,33 +15,34 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from deploy.local.probes import kafka_answers
-from schemas.topics import TOPICS
+from schemas.generations import FIRST, Generation
+from schemas.topics import Topic
 from services.cli.doctor.findings import Finding, bad, ok
 
 ANSWER_S: Final = 10.0
 _MIGRATES: Final = "pulse up makes and migrates them: restart it"
 
 
-async def kafka(bootstrap: str) -> list[Finding]:
+async def kafka(bootstrap: str, generation: Generation = FIRST) -> list[Finding]:
     """Whether Kafka answers and every topic is as declared."""
     if not await kafka_answers(bootstrap):
         return [bad("kafka", f"{bootstrap} does not answer", "see logs/kafka.log, or the cluster it belongs to")]
     answers = ok("kafka", f"answers at {bootstrap}")
     try:
         async with asyncio.timeout(ANSWER_S):
-            wrong = await _wrong_topics(bootstrap)
+            wrong = await _wrong_topics(bootstrap, generation.topics())
     except (KafkaError, OSError, TimeoutError) as error:
         wrong = [f"cannot be read ({type(error).__name__})"]
     return [answers, bad("topics", "; ".join(wrong), _MIGRATES) if wrong else ok("topics", "all as declared")]
 
 
-async def _wrong_topics(bootstrap: str) -> list[str]:
+async def _wrong_topics(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
         there = set(await admin.list_topics())
-        wrong = [f"{topic.name} is missing" for topic in TOPICS if topic.name not in there]
-        present = [topic for topic in TOPICS if topic.name in there]
+        wrong = [f"{topic.name} is missing" for topic in topics if topic.name not in there]
+        present = [topic for topic in topics if topic.name in there]
         described = await admin.describe_topics([topic.name for topic in present])
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
         wrong += [

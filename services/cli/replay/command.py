@@ -43,7 +43,10 @@ def run_replay(*, verify: bool, rebuild: bool, partitions: Sequence[int], data: 
     configure("replay", "console")
     records_off_the_wire()
     calm_gc()
-    chosen = sorted(set(partitions)) or list(range(topics.PARTITIONS))
+    count = place.generation.partitions
+    if partitions and max(partitions) >= count:
+        raise Fail(Exit.USAGE, f"the log has {count} partitions, 0 to {count - 1}")
+    chosen = sorted(set(partitions)) or list(place.generation.numbers())
     try:
         reports = asyncio.run(_run(place, chosen, rebuild=rebuild, as_json=as_json))
     except StateInUse as error:
@@ -75,8 +78,8 @@ async def _run(place: Place, partitions: Sequence[int], *, rebuild: bool, as_jso
 
 
 async def _verify(place: Place, partitions: Sequence[int], kafka: str, progressed: Progressed) -> list[Report]:
-    log = KafkaLog(kafka, WORKER_GROUP, BATCH)
-    said = {name: KafkaLog(kafka, WORKER_GROUP, BATCH, name) for name in OUTPUTS}
+    log = _log(place, kafka)
+    said = {name: _log(place, kafka, name) for name in OUTPUTS}
     reports = []
     with tempfile.TemporaryDirectory(prefix="pulse-replay-") as folder:
         scratch = Path(folder)
@@ -95,6 +98,10 @@ async def _verify(place: Place, partitions: Sequence[int], kafka: str, progresse
             "(PULSE_CHECKPOINT_DIR, the first after PULSE_CHECKPOINT_EVERY), a stopped one's from its folder",
         )
     return reports
+
+
+def _log(place: Place, kafka: str, topic: str = topics.FEEDBACK) -> KafkaLog:
+    return KafkaLog(kafka, place.generation.group(WORKER_GROUP), BATCH, place.generation.topic(topic))
 
 
 def take_copy(place: Place, partition: int, target: Path) -> bool:
@@ -121,7 +128,7 @@ def take_copy(place: Place, partition: int, target: Path) -> bool:
 
 
 async def _rebuild(place: Place, partitions: Sequence[int], kafka: str, progressed: Progressed) -> list[Report]:
-    log = KafkaLog(kafka, WORKER_GROUP, BATCH)
+    log = _log(place, kafka)
     homes = {
         number: [root for root in place.states if folder_of(root, number).is_dir()] or [place.states[0]]
         for number in partitions

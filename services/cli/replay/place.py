@@ -15,10 +15,12 @@ from deploy.local.plan import make_plan
 from deploy.local.ports import choose
 from deploy.local.probes import kafka_answers
 from deploy.local.supervisor import Supervisor
+from schemas.generations import Generation
 from services.cli.codes import Exit, Fail
 from services.cli.configuration import load
-from services.cli.instance import data_folder, read_client_file
+from services.cli.instance import data_folder, generation_of, read_client_file
 from stream.settings import WorkerSettings
+from stream.state import root_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Place:
     """`states`: the state folders of the workers, at least one. `data`: the folder of a `pulse up`, if one is meant."""
 
     kafka: str
-    generation: int
+    generation: Generation
     states: tuple[Path, ...]
     checkpoints: Path | None
     data: Path | None
@@ -39,19 +41,18 @@ def find_place(data: Path | None, environ: Mapping[str, str] = os.environ) -> Pl
         if isinstance(loaded, list):
             raise Fail(Exit.USAGE, "; ".join(f"{item.variable} {item.problem}" for item in loaded))
         settings = cast(WorkerSettings, loaded)
-        checkpoints = Path(settings.checkpoint_dir) if settings.checkpoint_dir else None
-        return Place(settings.kafka, settings.generation, (settings.state_dir,), checkpoints, None)
+        copies = settings.checkpoint_dir
+        checkpoints = root_of(Path(copies), settings.log) if copies else None
+        return Place(settings.kafka, settings.log, (root_of(settings.state_dir, settings.log),), checkpoints, None)
     folder = data_folder(data, environ)
     client = read_client_file(folder)
     states = sorted(path for path in (folder / "state").glob("worker-*") if path.is_dir())
-    generation = environ.get("PULSE_GENERATION", "1")
-    if not generation.isdigit():
-        raise Fail(Exit.USAGE, "PULSE_GENERATION must be a whole number")
+    generation = generation_of(environ)
     return Place(
         client.kafka,
-        int(generation),
-        tuple(states) or (folder / "state" / "worker-0",),
-        folder / "checkpoints",
+        generation,
+        tuple(root_of(path, generation) for path in states or [folder / "state" / "worker-0"]),
+        root_of(folder / "checkpoints", generation),
         folder,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.generations import FIRST, Generation
 from services.cli.codes import Exit, Fail
 from services.cli.replay.command import run_replay, take_copy
 from services.cli.replay.place import Place, find_place
@@ -26,7 +27,7 @@ def a_state(root: Path, position: int) -> State:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     states = tuple(tmp_path / "state" / f"worker-{n}" for n in range(2))
-    return Place("k:9092", 1, states, tmp_path / "checkpoints", tmp_path)
+    return Place("k:9092", FIRST, states, tmp_path / "checkpoints", tmp_path)
 
 
 def test_the_furthest_state_that_nobody_has_open_is_taken(place: Place, tmp_path: Path) -> None:
@@ -58,14 +59,14 @@ def test_a_data_folder_says_where_everything_is(data: Path) -> None:
     found = find_place(data, {})
     assert found.states == (data / "state" / "worker-0",)
     assert found.checkpoints == data / "checkpoints"
-    assert (found.generation, found.data) == (1, data)
+    assert (found.generation, found.data) == (FIRST, data)
 
 
 def test_a_worker_s_own_settings_say_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PULSE_DATA", raising=False)
     for name, value in {"KAFKA": "k:9092", "STATE_DIR": str(tmp_path), "GENERATION": "3"}.items():
         monkeypatch.setenv(f"PULSE_{name}", value)
-    assert find_place(None) == Place("k:9092", 3, (tmp_path,), None, None)
+    assert find_place(None) == Place("k:9092", Generation(3), (tmp_path / "g3",), None, None)
 
 
 @pytest.mark.parametrize("both", [True, False])

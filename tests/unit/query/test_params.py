@@ -56,7 +56,9 @@ def test_other_instants_are_refused_with_the_form_or_the_limit(text: str) -> Non
         parse_instant(text)
 
 
-@pytest.mark.parametrize("text", ["", "3", "3:", ":7", "3:x", "-1:5", "16:0", "3:7:9", "3: 7", "٣:7", "3:" + "9" * 16])
+@pytest.mark.parametrize(
+    "text", ["", "3", "3:", ":7", "3:x", "-1:5", "123456:0", "3:7:9", "3: 7", "٣:7", "3:9999999999999999"]
+)
 def test_a_receipt_is_a_partition_and_an_offset(text: str) -> None:
     with pytest.raises(ValueError, match=r"receipt|partition"):
         parse_receipt(text)

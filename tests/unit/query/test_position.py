@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from schemas.topics import PARTITIONS
-from services.common.problems import Unavailable
+from services.common.problems import Invalid, Unavailable
 from services.query import position
 from services.query.position import Sunk, partition_views
 from services.query.store import Store
@@ -69,6 +69,14 @@ async def test_a_receipt_that_is_not_reached_is_refused_and_says_how_far_it_is()
         await stored.sunk.reach([(3, 7), (4, 8)])
     assert refused.value.retry_after_s == 1
     assert refused.value.extra == {"sunk": {"3": 7}}
+
+
+async def test_a_receipt_of_a_partition_that_the_log_does_not_have_is_refused_at_once() -> None:
+    stored = Stored()
+    with pytest.raises(Invalid) as refused:
+        await stored.sunk.reach([(PARTITIONS, 0)])
+    assert refused.value.errors == [{"path": "at_least", "message": "partition must be 0..15"}]
+    assert stored.asked == 0
 
 
 async def test_those_who_wait_together_share_a_query_and_one_leaving_disturbs_nobody() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from schemas import topics
+from schemas.generations import FIRST
 from stream.errors import Revoked
 from stream.partitions import Partition
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record
@@ -26,7 +27,7 @@ class World:
         self.log = FakeLog(self.records)
         self.outbox = FakeOutbox(self.journal)
         self.state = JournalState(self.journal)
-        self.partition = Partition(PARTITION, 1, self.state.as_state(), self.outbox, self._told)
+        self.partition = Partition(PARTITION, FIRST, self.state.as_state(), self.outbox, self._told)
 
     def _told(self, partition: int, position: int) -> None:
         assert partition == PARTITION

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from schemas.generations import FIRST
 from stream import checkpoints
 from stream.checkpoints import Checkpoint, Checkpoints
 from stream.domain import keys, values
@@ -209,7 +210,12 @@ class World:
         """A worker that has opened nothing yet."""
         self.told: list[tuple[int, int]] = []
         self.partitions = Partitions(
-            self.root / "state", 1, self.outbox, self.log, lambda *at: self.told.append(at), self.root / "checkpoints"
+            self.root / "state",
+            FIRST,
+            self.outbox,
+            self.log,
+            lambda *at: self.told.append(at),
+            self.root / "checkpoints",
         )
 
     async def at(self, position: int) -> None:

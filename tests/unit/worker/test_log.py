@@ -198,7 +198,7 @@ class TestPartitionCount:
     @pytest.mark.parametrize("count", [1, 15, 17])
     async def test_any_other_is_refused_with_both_named(self, log: KafkaLog, count: int) -> None:
         Admin.answers = [self.described(count)]
-        with pytest.raises(LogMismatch, match=f"has {count} partitions, this program was built for 16"):
+        with pytest.raises(LogMismatch, match=f"has {count} partitions, PULSE_PARTITIONS says 16"):
             await check_log("")
 
     async def test_a_topic_that_is_not_there_yet_is_waited_for(self, log: KafkaLog) -> None:

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from schemas import topics
 from schemas.changes import ChangesRecord, Position
+from schemas.generations import FIRST
 from stream.domain import keys, values
 from stream.domain.fold import fold
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog
@@ -32,7 +33,7 @@ class World:
             effects = fold(self.state, records[:position], PARTITION)
             self.state.commit(effects, encode(effects.outputs))
             self.journal.clear()
-        self.partition = Partition(PARTITION, 1, self.state.as_state(), self.outbox, self._told)
+        self.partition = Partition(PARTITION, FIRST, self.state.as_state(), self.outbox, self._told)
 
     def _told(self, partition: int, position: int) -> None:
         self.journal.append(("told", position))
@@ -127,7 +128,7 @@ async def test_a_rebuild_that_was_cut_short_goes_on_where_it_was() -> None:
     opening.cancel()
     await asyncio.wait({opening})
     assert world.log.open_reads == 0  # no consumer is left behind
-    world.partition = Partition(PARTITION, 1, world.state.as_state(), world.outbox, lambda *_: None)
+    world.partition = Partition(PARTITION, FIRST, world.state.as_state(), world.outbox, lambda *_: None)
     await world.open()
     assert world.log.reads[-1] == (2, 6)
     assert world.outbox.sent == []

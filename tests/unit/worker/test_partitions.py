@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from schemas.generations import FIRST
 from stream.errors import Revoked
 from stream.partitions import Partitions
 from tests.unit.stream.fakes import MINUTE, PARTITION, LogBuilder, Record
@@ -26,7 +27,7 @@ class World:
         self.log = FakeLog()
         self.outbox = FakeOutbox()
         self.told: list[tuple[int, int]] = []
-        self.partitions = Partitions(root, 1, self.outbox, self.log, lambda *told: self.told.append(told))
+        self.partitions = Partitions(root, FIRST, self.outbox, self.log, lambda *told: self.told.append(told))
 
     async def apply(self, records: list[Record], number: int = PARTITION) -> None:
         await self.partitions.apply(number, records)

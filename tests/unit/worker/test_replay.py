@@ -18,6 +18,7 @@ from msgspec import structs
 from schemas import topics
 from schemas.changes import TeamChanges
 from schemas.followups import FollowupEvent
+from schemas.generations import FIRST
 from schemas.scores import TeamScores
 from stream.comparing import OUTPUTS, Outputs, Tally, compare_states, named
 from stream.domain import keys, values
@@ -215,7 +216,7 @@ class World:
 
     async def verify(self) -> Report:
         return await verify(
-            *(PARTITION, self.state, self.log, self.topics, self.root / "scratch", 1),
+            *(PARTITION, self.state, self.log, self.topics, self.root / "scratch", FIRST),
             lambda *done: self.told.append(done),
         )
 
@@ -271,7 +272,7 @@ async def test_a_broken_state_is_replaced_by_what_the_log_says_is_committed(tmp_
     world = World(tmp_path, records, 30)
     world.state.close()
     (world.path / "CURRENT").write_text("broken")
-    report = await rebuild(PARTITION, tmp_path / "state", world.log, 1, lambda *_: None)
+    report = await rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None)
     assert (report.position, report.records) == (30, 30)
     state = State(world.path, block_cache(8))
     expected = play(records[:30]).state
@@ -288,7 +289,7 @@ async def test_a_log_that_is_shorter_than_what_is_committed_replaces_nothing(tmp
     world.log.group = 99
     world.state.close()
     with pytest.raises(LogMismatch, match="committed 99"):
-        await rebuild(PARTITION, tmp_path / "state", world.log, 1, lambda *_: None)
+        await rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None)
     assert peek(world.path).position == 41
 
 
@@ -296,7 +297,7 @@ async def test_a_lost_state_is_made_anew(tmp_path: Path) -> None:
     world = World(tmp_path, a_log(), 30)
     world.state.close()
     shutil.rmtree(tmp_path / "state")
-    await rebuild(PARTITION, tmp_path / "state", world.log, 1, lambda *_: None)
+    await rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None)
     state = State(world.path, block_cache(8))
     assert state.meta.position == 30
     state.close()
@@ -325,7 +326,7 @@ def test_a_state_that_a_worker_has_open_is_left_alone(tmp_path: Path) -> None:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"open\n"
         with pytest.raises(StateInUse, match="stop it first"):
-            asyncio.run(rebuild(PARTITION, tmp_path / "state", world.log, 1, lambda *_: None))
+            asyncio.run(rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None))
         worker.communicate()
     with locked(world.path, PARTITION):  # and the other way round: no worker opens what is being replaced
         done = subprocess.run(
