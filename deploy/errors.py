@@ -8,6 +8,8 @@ DeployError
 ├── PortTaken              somebody else listens on a port we were told to use
 ├── TopicMismatch          a topic exists with another partition count
 ├── TopicRefused           the cluster refused to create or change a topic
+├── LogMoved               a later generation of the log is there, or being made
+├── GenerationMissing      a generation was asked for that nobody has made
 ├── MigrationRefused       a migration file is misnamed, has changed since it was applied, or failed
 └── GaveUp                 a process died too often
 """
@@ -15,6 +17,8 @@ DeployError
 from __future__ import annotations
 
 from pathlib import Path
+
+from schemas.generations import Generation
 
 
 class DeployError(Exception):
@@ -92,6 +96,29 @@ class TopicRefused(DeployError):
     def __init__(self, topic: str, error: str) -> None:
         super().__init__(f"topic {topic}: the cluster answered {error}")
         self.topic = topic
+
+
+class LogMoved(DeployError):
+    code = "log_moved"
+
+    def __init__(self, asked: Generation, later: Generation, *, whole: bool) -> None:
+        now = (
+            f"the log goes on as generation {later.number}: set PULSE_GENERATION={later.number} and "
+            f"PULSE_PARTITIONS={later.partitions}"
+            if whole
+            else f"generation {later.number} is being made: run `pulse repartition` to its end, or `--undo` it"
+        )
+        super().__init__(f"generation {asked.number} of the log is closed; {now}")
+        self.later = later
+
+
+class GenerationMissing(DeployError):
+    code = "generation_missing"
+
+    def __init__(self, asked: Generation) -> None:
+        super().__init__(
+            f"there is no generation {asked.number} of the log: `pulse repartition` makes it out of the one before"
+        )
 
 
 class MigrationRefused(DeployError):

@@ -16,24 +16,31 @@ from functools import partial
 import structlog
 
 from deploy.errors import DeployError
+from deploy.generations import check_generation
 from deploy.local.probes import clickhouse_answers, kafka_answers, until
 from deploy.migrate import migrate_tables
 from deploy.topics import migrate_topics
+from schemas.generations import FIRST, Generation, generation_of
 
 log = structlog.get_logger()
 
 
-async def prepare(kafka: str, clickhouse: str, *, replication: int | None = None) -> None:
+async def prepare(
+    kafka: str, clickhouse: str, *, replication: int | None = None, generation: Generation = FIRST
+) -> None:
     """Bring topics and tables up to date. Raises DeployError; EngineUnavailable is worth another try."""
-    topics = await migrate_topics(kafka, replication=replication)
+    await check_generation(kafka, generation)
+    topics = await migrate_topics(kafka, generation.topics(), replication=replication)
     tables = await asyncio.to_thread(migrate_tables, clickhouse)
     log.info("prepared", topics_created=topics.created, topics_altered=topics.altered, tables_applied=tables)
 
 
-async def _wait_and_prepare(kafka: str, clickhouse: str, replication: int | None, within_s: float) -> None:
+async def _wait_and_prepare(
+    kafka: str, clickhouse: str, replication: int | None, within_s: float, generation: Generation
+) -> None:
     await until(partial(kafka_answers, kafka), "kafka", kafka, within_s)
     await until(partial(clickhouse_answers, clickhouse), "clickhouse", clickhouse.rpartition("@")[2], within_s)
-    await prepare(kafka, clickhouse, replication=replication)
+    await prepare(kafka, clickhouse, replication=replication, generation=generation)
 
 
 def main() -> None:
@@ -49,9 +56,15 @@ def main() -> None:
     try:
         asyncio.run(
             _wait_and_prepare(
-                os.environ["PULSE_KAFKA"], os.environ["PULSE_CLICKHOUSE"], options.replication, options.within
+                os.environ["PULSE_KAFKA"],
+                os.environ["PULSE_CLICKHOUSE"],
+                options.replication,
+                options.within,
+                generation_of(os.environ),
             )
         )
+    except ValueError as error:
+        sys.exit(str(error))
     except DeployError as error:
         sys.exit(f"{error.code}: {error}")
 

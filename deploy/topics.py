@@ -17,7 +17,7 @@ from deploy.errors import EngineUnavailable, TopicMismatch, TopicRefused
 from schemas.topics import TOPICS, Topic
 
 LEADERS_WITHIN_S: Final = 30.0
-_SET_ON_TOPIC: Final = 1  # Kafka's config source DYNAMIC_TOPIC_CONFIG: not inherited from the broker
+SET_ON_TOPIC: Final = 1  # Kafka's config source DYNAMIC_TOPIC_CONFIG: not inherited from the broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def migrate_topics(
     Raises: TopicMismatch, before anything is changed, when a topic has another partition count; TopicRefused;
     EngineUnavailable.
     """
-    async with _admin(bootstrap) as admin:
+    async with admin_of(bootstrap) as admin:
         if replication is None:
             replication = min(3, len((await admin.describe_cluster())["brokers"]))
         durable = {"min.insync.replicas": str(max(1, replication - 1))}
@@ -57,7 +57,8 @@ async def migrate_topics(
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_of(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client for the length of a block. Raises EngineUnavailable for whatever Kafka does to it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
         await admin.start()
@@ -103,7 +104,7 @@ async def _alter(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, s
         if code:
             raise TopicRefused(name, f"{for_code(code).__name__} {message or ''}".rstrip())
         # Altering replaces all settings of the topic: those that others have set are sent along.
-        own = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
+        own = {entry[0]: entry[1] for entry in entries if entry[3] == SET_ON_TOPIC}
         if own != {**own, **wanted[name]}:
             changes.append(ConfigResource(ConfigResourceType.TOPIC, name, {**own, **wanted[name]}))
     if changes:

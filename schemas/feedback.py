@@ -6,7 +6,7 @@ stands here: it goes to `people.v1` (`schemas.people`), and `respondent` is a ke
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -95,3 +95,6 @@ class Windows(msgspec.Struct, tag_field="type", tag="windows", omit_defaults=Tru
 
 
 FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | Tick
+
+# Commands for everybody: they have no key, and one copy of each stands in every partition.
+EVERYWHERE: Final = (EraseRespondent, Windows)

@@ -23,6 +23,7 @@ from deploy.local.plan import DATABASE, Plan, make_plan
 from deploy.local.ports import choose
 from deploy.local.supervisor import Supervisor
 from deploy.prepare import prepare
+from schemas.generations import generation_of
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ def up(
     _log_to_stderr()
     home = Home(data)
     try:
+        generation_of(os.environ)  # before anything is started
         with home.locked():
             secrets = home.secrets()
             kafka = kafka or os.environ.get("PULSE_KAFKA") or None
@@ -48,6 +50,9 @@ def up(
             plan = make_plan(home.root, base, workers, secrets, kafka, clickhouse)
             home.remember_port_base(base)
             asyncio.run(_supervise(home, plan, secrets, as_json))
+    except ValueError as error:
+        log.error("wrong_setting", error=str(error))
+        return 1
     except DeployError as error:
         log.error(error.code, error=str(error))
         return 2 if isinstance(error, DataInUse) else 1
@@ -103,7 +108,7 @@ async def _prepare(plan: Plan, supervisor: Supervisor, tries: int = 5) -> None:
     for left in reversed(range(tries)):
         await supervisor.ready(plan.engines)
         try:
-            await prepare(plan.kafka, plan.clickhouse)
+            await prepare(plan.kafka, plan.clickhouse, generation=generation_of(os.environ))
         except EngineUnavailable as error:
             if not left:
                 raise

@@ -132,6 +132,29 @@ def replay(
     run_replay(verify=verify, rebuild=rebuild, partitions=partition or [], data=data, as_json=as_json)
 
 
+@app.command()
+def repartition(
+    partitions: Annotated[
+        int | None, typer.Option(help="Copy the log to so many partitions.", min=1, max=10_000, show_default=False)
+    ] = None,
+    generation: Annotated[
+        int | None, typer.Option(help="Number of the new generation; default: the next.", show_default=False)
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Throw an unfinished copy away; the old log goes on.")] = False,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Delete the topics of the generations before the one in use.")
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the log to another number of partitions: a new generation, compared with the old one before it is used."""
+    from services.cli.repartition.command import run_repartition
+
+    run_repartition(
+        partitions=partitions, generation=generation, undo=undo, drop_old=drop_old, data=data, as_json=as_json
+    )
+
+
 config = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Settings of the services.")
 app.add_typer(config, name="config")
 

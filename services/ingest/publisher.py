@@ -23,7 +23,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas.feedback import Tick
 from schemas.generations import FIRST, Generation
@@ -242,8 +242,7 @@ class KafkaPublisher:
                 await check_topics(fresh, self._generation)
                 check_clock(await self._tick(fresh))
         except (TimeoutError, KafkaError, OSError) as error:
-            moved = isinstance(error, LogMoved)
-            self._set_trouble(str(error) if moved else "the log cannot be reached", error=type(error).__name__)
+            self._set_trouble(_why(error), error=type(error).__name__)
             self._leave(fresh, 0)
             return
         except BaseException:
@@ -306,6 +305,14 @@ class KafkaPublisher:
         if held.timestamp_type != LOG_APPEND_TIME:
             raise NotHeld("the log holds it, but did not say where")
         return Receipt(self._feedback, held.partition, held.offset)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, LogMoved):
+        return str(error)
+    if isinstance(error, MessageSizeTooLargeError):  # no tick is too large for a log that is open
+        return "the log is closed: a repartition has begun, which is to be run to its end or undone"
+    return "the log cannot be reached"
 
 
 _UNKNOWN: Final = "the log did not acknowledge it, so it may or may not be held"

@@ -88,9 +88,8 @@ def test_the_index_lists_every_decision_by_its_title() -> None:
     folder = DOCS / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
     records = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
-    numbers = [int(path.name[:4]) for path in records]
-    assert numbers == sorted(set(numbers))
-    for number, path in zip(numbers, records, strict=True):
+    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    for number, path in enumerate(records, 1):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix(f"# {number}. ")
         assert f"| [{number}]({path.name}) | {title} |" in index
 

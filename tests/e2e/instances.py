@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,13 @@ class Instance:
         return json.loads(done.stdout)
 
 
-def pulse(*arguments: str, timeout_s: float = 120, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `pulse` as a user does, in a process of its own."""
+def pulse(
+    *arguments: str, timeout_s: float = 120, cwd: Path | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `pulse` as a user does, in a process of its own, with `more` variables in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
-        env=environment(PYTHONPATH=str(REPO)),
+        env=environment(PYTHONPATH=str(REPO), **(more or {})),
         cwd=cwd or REPO,
         capture_output=True,
         text=True,

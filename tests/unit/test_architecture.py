@@ -64,6 +64,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "stream/log.py": "reads the log beside the group",
         "stream/app.py": "asks for the partition count before it starts",
         "stream/partitions.py": "names the error of a refused tick",
+        "stream/copying.py": "writes a copied log",
         "services/ingest/producer.py": "makes, proves and ends the producer of the door",
         "services/ingest/publisher.py": "publishes answers through it",
         "services/query/live.py": "tails the output topics for live events",
@@ -74,6 +75,8 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "services/cli/demo/recount.py": "recounts the log, past all of our own code",
         "services/cli/doctor/engines.py": "asks the broker what is wrong",
         "deploy/topics.py": "creates the topics",
+        "deploy/generations.py": "closes a log, makes and seals the next",
+        "services/cli/repartition/command.py": "names the errors of a copy that was cut short",
         "deploy/local/probes.py": "does Kafka answer?",
     },
     "clickhouse_connect": {

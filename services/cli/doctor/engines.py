@@ -14,10 +14,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from deploy.errors import DeployError
+from deploy.generations import generations
 from deploy.local.probes import kafka_answers
 from schemas.generations import FIRST, Generation
 from schemas.topics import Topic
-from services.cli.doctor.findings import Finding, bad, ok
+from services.cli.doctor.findings import Finding, bad, ok, warn
 
 ANSWER_S: Final = 10.0
 _MIGRATES: Final = "pulse up makes and migrates them: restart it"
@@ -28,12 +30,27 @@ async def kafka(bootstrap: str, generation: Generation = FIRST) -> list[Finding]
     if not await kafka_answers(bootstrap):
         return [bad("kafka", f"{bootstrap} does not answer", "see logs/kafka.log, or the cluster it belongs to")]
     answers = ok("kafka", f"answers at {bootstrap}")
+    left: list[Finding] = []
     try:
         async with asyncio.timeout(ANSWER_S):
             wrong = await _wrong_topics(bootstrap, generation.topics())
-    except (KafkaError, OSError, TimeoutError) as error:
+            left = _others(generation, [one.generation for one in await generations(bootstrap)])
+    except (KafkaError, DeployError, OSError, TimeoutError) as error:
         wrong = [f"cannot be read ({type(error).__name__})"]
-    return [answers, bad("topics", "; ".join(wrong), _MIGRATES) if wrong else ok("topics", "all as declared")]
+    return [answers, bad("topics", "; ".join(wrong), _MIGRATES) if wrong else ok("topics", "all as declared"), *left]
+
+
+def _others(generation: Generation, found: Sequence[Generation]) -> list[Finding]:
+    """Generations of the log that are there beside the one in use."""
+    later = [one for one in found if one.number > generation.number]
+    earlier = [one for one in found if one.number < generation.number]
+    if later:
+        what = f"generation {later[-1].number} of the log is there, and closed to this one"
+        return [bad("generation", what, "docs/operations/repartition.md says which settings to use")]
+    if earlier:
+        what = f"the topics of generation {earlier[-1].number} hold texts that no erasure reaches"
+        return [warn("generation", what, "when all is well, run pulse repartition --drop-old")]
+    return []
 
 
 async def _wrong_topics(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
