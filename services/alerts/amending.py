@@ -6,7 +6,9 @@
 | `followup.withdrawn` | is given up as `withdrawn`, and its event goes |
 | `followup.reopened` | what was given up as `withdrawn` is pending again |
 
-Each does nothing when it comes again. No text of a person is stored here; what goes is ids, the score and the context.
+Each does nothing when it comes again, also not when a whole log does (`pulse repartition`): an event that is older than
+the newest one applied to its case is passed over. No text of a person is stored here; what goes is ids, the score and
+the context.
 """
 
 from __future__ import annotations
@@ -39,6 +41,14 @@ class Amended:
 
 def amend(file: sqlite3.Connection, event: FollowupEvent, now_ms: int) -> Amended:
     """Apply one event of a case to its deliveries; runs within a transaction."""
+    newest = file.execute("SELECT n FROM amended WHERE case_id = ?", (event.case.case_id,)).fetchone()
+    if newest is not None and event.case.n < newest[0]:
+        return Amended()
+    file.execute(
+        "INSERT INTO amended (case_id, n, at_ms) VALUES (?, ?, ?)"
+        " ON CONFLICT (case_id) DO UPDATE SET n = excluded.n, at_ms = excluded.at_ms",
+        (event.case.case_id, event.case.n, event.at_ms),
+    )
     if event.kind == "followup.withdrawn":
         return Amended(withdrawn=_withdraw(file, event, now_ms))
     if event.kind == "followup.reopened":

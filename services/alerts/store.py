@@ -77,13 +77,18 @@ class Store:
             self._channels.add(channel)
 
     async def add(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
-        """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once."""
+        """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once.
+
+        What is older than anything kept here leaves no row: whether it was told, nobody can say any more.
+        """
 
         def work() -> tuple[list[Delivery], list[Delivery]]:
             new: list[Delivery] = []
             old: list[Delivery] = []
             for delivery in deliveries:
                 event = delivery.event
+                if now_ms - event.at_ms > KEPT_MS:
+                    continue
                 late = now_ms - event.at_ms > FIRST_WITHIN_MS
                 added = self._write.execute(
                     f"INSERT INTO deliveries ({_ROW}, event) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -218,6 +223,7 @@ class Store:
                 " WHERE state <> 'pending' AND settled_ms < ? LIMIT ?)",
                 (now_ms - KEPT_MS, STEP_ROWS),
             ).rowcount
+            self._write.execute("DELETE FROM amended WHERE at_ms < ?", (now_ms - KEPT_MS,))
             stranded: Counter[str] = Counter()
             for channel in idle:
                 stranded[channel] = self._write.execute(

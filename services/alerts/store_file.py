@@ -33,6 +33,11 @@ CREATE TABLE alive (at_ms INTEGER NOT NULL);
 INSERT INTO alive VALUES (0);
 """
 
+# The newest event by which a case changed what is to be told of it; beside the tables of version 1, which stay.
+_AMENDED: Final = """
+CREATE TABLE IF NOT EXISTS amended (case_id TEXT PRIMARY KEY, n INTEGER NOT NULL, at_ms INTEGER NOT NULL)
+"""
+
 
 class DirInUse(Exception):
     """Another process works in this folder."""
@@ -55,6 +60,7 @@ def prepare(file: sqlite3.Connection) -> None:
         file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
     elif version != _VERSION:
         raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
+    file.execute(_AMENDED)
 
 
 def locked(folder: Path) -> int:

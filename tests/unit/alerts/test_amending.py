@@ -16,7 +16,7 @@ from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
 from services.alerts.people import Cache, People
 from services.alerts.retries import HOUR_MS
-from services.alerts.store import Store
+from services.alerts.store import KEPT_MS, Store
 from services.alerts.store_file import FILE
 from tests.unit.alerts.builders import FakeTable, now_ms, raised, until
 from tests.unit.alerts.test_flow import fetched
@@ -144,6 +144,32 @@ async def test_a_reader_in_the_way_of_the_wal_puts_its_emptying_off_to_the_next_
         reader.close()
     await store.sweep(NOW_MS, ["webhook"])
     assert SURVEY.encode() not in bytes_of(tmp_path)
+
+
+async def test_a_whole_log_that_comes_again_revives_nobody(store: Store) -> None:
+    """A log copied to a new generation says everything once more: an old reopening must not undo a later withdrawal."""
+    event = raised(0)
+    story = [
+        later(event, "followup.withdrawn", 2, state="withdrawn"),
+        later(event, "followup.reopened", 3),
+        later(event, "followup.withdrawn", 4, state="withdrawn"),
+    ]
+    await store.add([Delivery("webhook", event)], NOW_MS)
+    for each in story:
+        await store.amend([each], NOW_MS)
+    for each in story:
+        assert await store.amend([each], NOW_MS) == []
+        assert await pending(store) == []
+
+
+async def test_what_a_case_was_told_by_is_forgotten_with_everything_else_of_it(store: Store, tmp_path: Path) -> None:
+    event = raised(0)
+    await store.amend([later(event, "followup.withdrawn", 2, state="withdrawn")], NOW_MS)
+    assert event.case.case_id.encode() in bytes_of(tmp_path)
+    await store.sweep(event.at_ms + KEPT_MS + 1, ["webhook"])
+    with sqlite3.connect(tmp_path / FILE) as file:
+        assert file.execute("SELECT count(*) FROM amended").fetchone() == (0,)
+    file.close()
 
 
 async def told_of(store: Store, *events: FollowupEvent) -> list[str]:

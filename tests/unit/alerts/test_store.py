@@ -70,6 +70,11 @@ async def test_an_event_older_than_a_day_at_first_sight_is_given_up_and_shown(st
     assert (row.last_status, row.attempts, row.next_ms, row.settled_ms) == ("too_old", 0, None, NOW_MS)
 
 
+async def test_an_event_older_than_anything_kept_leaves_no_row(store: Store) -> None:
+    assert await store.add(deliveries(1, at_ms=NOW_MS - KEPT_MS - 1), NOW_MS) == []
+    assert await store.rows(None, None, 10) == []
+
+
 async def test_rows_are_filtered_limited_and_newest_first(store: Store) -> None:
     given = [Delivery("webhook", raised(number, at_ms=NOW_MS + number)) for number in range(5)]
     await store.add(given, NOW_MS + 10)
