@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import MessageSizeTooLargeError, for_code
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, for_code
 from msgspec.structs import replace
 
 from deploy.errors import EngineUnavailable, GenerationMissing, LogMoved, TopicRefused
@@ -31,6 +31,8 @@ WITHIN_S: Final = 30.0
 _LIMIT: Final = "max.message.bytes"
 _TICK: Final = msgspec.json.encode(Tick())
 _LOOK_S: Final = 0.1
+_STAMPED: Final = 1  # timestamp type of a record whose time is the broker's
+_LONG_PAST: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +72,49 @@ async def check_generation(bootstrap: str, generation: Generation) -> None:
 
 
 async def close_log(bootstrap: str, generation: Generation) -> None:
-    """Let no record into a log any more, and return when every partition has refused one.
-
-    Ticks that still came in meanwhile change nothing. Raises EngineUnavailable, TopicRefused.
-    """
-    topic = generation.topic(FEEDBACK)
-    async with admin_of(bootstrap) as admin:
-        await _alter(admin, topic, {_LIMIT: "1"})
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
-        await producer.start()
-        try:
-            for number in generation.numbers():
-                await _refused(producer, topic, number, bootstrap)
-        finally:
-            await producer.stop()
-
-
-async def _refused(producer: AIOKafkaProducer, topic: str, number: int, bootstrap: str) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while time.monotonic() < deadline:
-        try:
-            await producer.send_and_wait(topic, _TICK, partition=number)
-        except MessageSizeTooLargeError:
-            return
-        await asyncio.sleep(_LOOK_S)
-    raise EngineUnavailable("kafka", bootstrap, WITHIN_S)
+    """Let no record into a log any more. Raises EngineUnavailable, TopicRefused."""
+    await _alter(bootstrap, generation, {_LIMIT: "1"})
+    await _tried(bootstrap, generation, lambda held: held is None)
 
 
 async def reopen_log(bootstrap: str, generation: Generation) -> None:
     """Let records in again. Raises EngineUnavailable, TopicRefused."""
-    async with admin_of(bootstrap) as admin:
-        await _alter(admin, generation.topic(FEEDBACK), {}, without=(_LIMIT,))
+    await _alter(bootstrap, generation, {}, without=(_LIMIT,))
+    await _tried(bootstrap, generation, lambda held: held is not None)
+
+
+async def seal(bootstrap: str, generation: Generation) -> None:
+    """Say that a generation is whole. Raises EngineUnavailable, TopicRefused."""
+    await _alter(bootstrap, generation, dict([SEALED]))
+    await _tried(bootstrap, generation, lambda held: held is not None and held.timestamp_type == _STAMPED)
+
+
+async def _tried(bootstrap: str, generation: Generation, done: Callable[[Any], bool]) -> None:
+    """Return when every partition treats a tick as it shall: a setting takes a moment to get to all brokers.
+
+    `done`: of what the broker says of the tick, None where it refused it. Ticks that come in change nothing; the time
+    they bring is long past.
+    """
+    topic = generation.topic(FEEDBACK)
+    deadline = time.monotonic() + WITHIN_S
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    try:
+        await producer.start()
+        for number in generation.numbers():
+            while True:
+                try:
+                    held = await producer.send_and_wait(topic, _TICK, partition=number, timestamp_ms=_LONG_PAST)
+                except MessageSizeTooLargeError:
+                    held = None
+                if done(held):
+                    break
+                if time.monotonic() > deadline:
+                    raise EngineUnavailable("kafka", bootstrap, WITHIN_S)
+                await asyncio.sleep(_LOOK_S)
+    except (KafkaError, OSError) as error:
+        raise EngineUnavailable("kafka", bootstrap, 0) from error
+    finally:
+        await producer.stop()
 
 
 async def make_generation(bootstrap: str, generation: Generation) -> None:
@@ -115,12 +129,6 @@ async def make_generation(bootstrap: str, generation: Generation) -> None:
         for topic in generation.topics()
     ]
     await migrate_topics(bootstrap, topics)
-
-
-async def seal(bootstrap: str, generation: Generation) -> None:
-    """Say that a generation is whole. Raises EngineUnavailable, TopicRefused."""
-    async with admin_of(bootstrap) as admin:
-        await _alter(admin, generation.topic(FEEDBACK), dict([SEALED]))
 
 
 async def drop_generation(bootstrap: str, generation: Generation) -> list[str]:
@@ -155,12 +163,15 @@ async def _settings(admin: AIOKafkaAdminClient, topic: str) -> Mapping[str, tupl
 
 
 async def _alter(
-    admin: AIOKafkaAdminClient, topic: str, wanted: Mapping[str, str], without: Sequence[str] = ()
+    bootstrap: str, generation: Generation, wanted: Mapping[str, str], without: Sequence[str] = ()
 ) -> None:
-    """Set some of a topic's own settings, and take some away; the others stay."""
-    own = {name: value for name, (value, source) in (await _settings(admin, topic)).items() if source == SET_ON_TOPIC}
-    kept = {name: value for name, value in own.items() if name not in without}
-    (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **wanted})])
-    for code, message, _, name in answer.resources:
-        if code:
-            raise TopicRefused(name, f"{for_code(code).__name__} {message or ''}".rstrip())
+    """Set some of a log's own settings, and take some away; the others stay."""
+    topic = generation.topic(FEEDBACK)
+    async with admin_of(bootstrap) as admin:
+        settings = await _settings(admin, topic)
+        own = {name: value for name, (value, source) in settings.items() if source == SET_ON_TOPIC}
+        kept = {name: value for name, value in own.items() if name not in without}
+        (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **wanted})])
+        for code, message, _, name in answer.resources:
+            if code:
+                raise TopicRefused(name, f"{for_code(code).__name__} {message or ''}".rstrip())

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas import topics
 from schemas.catalog import FLOWS, KEYS, RECORDS, VECTOR_KEYS, Flow, Record
+from schemas.generations import Generation
 from schemas.topics import Topic
 
 VERSION: Final = "3.0.0"
@@ -38,6 +39,8 @@ def document() -> dict[str, Any]:
             "algorithm": "murmur2, as Kafka's Java client: (murmur2(key) & 0x7fffffff) % partitions",
             "partitions": topics.PARTITIONS,
             "partition-of": _KEYED_BY_TEAM,
+            "generations": "these are the addresses and the count of the log's first generation; a later one has its "
+            f"own count, and addresses such as {Generation(2).topic(topics.FEEDBACK)}",
             "vectors": [
                 {
                     "key": key,

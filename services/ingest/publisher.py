@@ -309,7 +309,7 @@ class KafkaPublisher:
 
 def _why(error: Exception) -> str:
     if isinstance(error, LogMoved):
-        return str(error)
+        return str(error.args[0])
     if isinstance(error, MessageSizeTooLargeError):  # no tick is too large for a log that is open
         return "the log is closed: a repartition has begun, which is to be run to its end or undone"
     return "the log cannot be reached"

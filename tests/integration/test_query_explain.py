@@ -186,16 +186,22 @@ async def test_what_comes_meanwhile_changes_no_page(tables: Tables, api: Api, po
 
 
 async def test_what_is_only_half_stored_is_not_in_it_yet(tables: Tables, api: Api) -> None:
-    states = [State("half", uid(300 + n), n, NOON_MS - n, NOON_MS, n, 9) for n in (1, 2, 3)]
+    states = [State("half", uid(300 + n), GENERATION + n, NOON_MS - n, NOON_MS, n, 9) for n in (1, 2, 3)]
     tables.states(states)
     unknown = await api.ok("/v1/teams/half/score/explain")
     assert (unknown["n"], unknown["log"]["through"]) == (0, 0)
-    row = {"topic": TEAM_CHANGES, "partition": partition_of(b"half"), "through": 3, "version": 3}
-    tables.insert("positions", [row])
+    stored(tables, "half", 3)
     found = await api.ok("/v1/teams/half/score/explain")
-    assert (found["n"], found["log"]["through"], found["log"]["version"]) == (2, 3, 2)
+    assert (found["n"], found["log"]["through"], found["log"]["version"]) == (2, 3, GENERATION + 2)
     stored(tables, "half", 4)
     assert (await api.ok("/v1/teams/half/score/explain"))["n"] == 3
+
+
+async def test_what_another_generation_has_stored_says_nothing_of_this_one(tables: Tables) -> None:
+    second = settings(tables.url).model_copy(update={"generation": 2, "partitions": 5})
+    async with served(build_app(second, now_ms=clock(NOON_MS))) as api:
+        found = await api.ok("/v1/teams/rolling/score/explain")
+    assert (found["n"], found["log"]["through"]) == (0, 0)
 
 
 async def test_an_erasure_between_two_pages_shows_as_one(tables: Tables, api: Api) -> None:

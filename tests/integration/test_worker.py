@@ -280,7 +280,7 @@ async def test_another_partition_count_is_refused_with_both_named(place: Place) 
     await migrate_topics(place.kafka, wrong)
     worker = place.worker()
     assert await asyncio.to_thread(worker.process.wait, 60) not in (0, None)
-    assert "feedback.v1 has 8 partitions, this program was built for 16" in worker.text
+    assert "feedback.v1 has 8 partitions, PULSE_PARTITIONS says 16" in worker.text
     await place.no_topics()
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.topics import APPENDED_HEADER, FEEDBACK, FOLLOWUPS, partition_of
+from schemas.generations import FIRST, Generation
+from schemas.topics import APPENDED_HEADER, FEEDBACK, FOLLOWUPS
 
 _MINUTE_MS: Final = 60_000
 _HORIZON_MS: Final = 400 * 86_400_000
@@ -91,23 +92,26 @@ def recount(entries: Iterable[Entry]) -> Recount:
     return result
 
 
-async def read_log(kafka: str, teams: Iterable[str]) -> list[Entry]:
+async def read_log(kafka: str, teams: Iterable[str], generation: Generation = FIRST) -> list[Entry]:
     """Every record of some teams in `feedback.v1`, from the beginning to the end it has now."""
-    return await _read(kafka, FEEDBACK, teams)
+    return await _read(kafka, generation, FEEDBACK, teams)
 
 
-async def raised_since(kafka: str, teams: Iterable[str], since_ms: int) -> dict[str, dict[str, Any]]:
+async def raised_since(
+    kafka: str, teams: Iterable[str], since_ms: int, generation: Generation = FIRST
+) -> dict[str, dict[str, Any]]:
     """Follow-ups raised for some teams since a time, by event id, from `followups.v1`."""
     return {
         entry.record["event_id"]: entry.record["case"]
-        for entry in await _read(kafka, FOLLOWUPS, teams)
+        for entry in await _read(kafka, generation, FOLLOWUPS, teams)
         if entry.record.get("kind") == "followup.raised" and entry.record["at_ms"] >= since_ms
     }
 
 
-async def _read(kafka: str, topic: str, teams: Iterable[str]) -> list[Entry]:
+async def _read(kafka: str, generation: Generation, topic: str, teams: Iterable[str]) -> list[Entry]:
     keys: Mapping[bytes, str] = {team.encode(): team for team in teams}
-    places = [TopicPartition(topic, number) for number in sorted({partition_of(key) for key in keys})]
+    numbers = sorted({generation.partition_of(key) for key in keys})
+    places = [TopicPartition(generation.topic(topic), number) for number in numbers]
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     entries: list[Entry] = []
     await consumer.start()

@@ -11,6 +11,7 @@ from typing import Any, Final
 from services.cli.client import Client
 from services.cli.demo.receiver import Inbox
 from services.cli.demo.recount import Recount, raised_since, read_log, recount
+from services.cli.instance import generation_of
 from stream.domain.minutes import WINDOWS, window_name
 
 POLICIES: Final = ("all", "latest")
@@ -50,12 +51,12 @@ async def judge(
     An answer that somebody posts meanwhile moves a score between the two readings, so a difference counts only
     when it is there several times.
     """
-    names = list(teams)
+    names, generation = list(teams), generation_of()
     verdict = Verdict()
     counted = Recount()
     for attempt in range(_TRIES):
         scores = await _scores(query, names, at_least)
-        counted = recount(await read_log(kafka, names))
+        counted = recount(await read_log(kafka, names, generation))
         verdict.compared = len(scores)
         verdict.differences = [text for score in scores if (text := _difference(score, counted)) is not None]
         if not verdict.differences:
@@ -67,7 +68,7 @@ async def judge(
         held = counted.answers.get(key)
         if held is None or held.record["score"] != score:
             verdict.missing.append(key[1])
-    raised = await raised_since(kafka, names, since_ms)
+    raised = await raised_since(kafka, names, since_ms, generation)
     verdict.raised = len(raised)
     await _delivered(set(raised), inbox)
     verdict.undelivered = sorted(set(raised) - set(inbox.bodies))

@@ -73,9 +73,9 @@ def show(outcome: Outcome) -> None:
         f"copied: {copied.records:,} records, {copied.commands:,} commands for everybody, {copied.texts:,} texts\n"
     )
     if outcome.completed:
-        sys.stdout.write(f"{outcome.completed:,} commands stood in some partitions only; now they stand in all\n")
+        sys.stdout.write(f"commands that stood in some partitions only, and now in all: {outcome.completed:,}\n")
     if copied.misplaced:
-        sys.stdout.write(f"{copied.misplaced:,} records in a wrong partition stay behind: they were rejected\n")
+        sys.stdout.write(f"left behind, as they lay in a wrong partition and were rejected: {copied.misplaced:,}\n")
     if outcome.equal:
         names = " ".join(f"{name}={value}" for name, value in _settings(outcome).items())
         sys.stdout.write(
