@@ -20,10 +20,10 @@ import msgspec
 import pytest
 
 from schemas.feedback import Answer, EraseRespondent
+from schemas.generations import Generation
 from schemas.people import Person
 from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE, partition_of
 from services.common.keys import key_hash
-from services.ingest import producer as producing
 from services.ingest.port import NotHeld, Outgoing
 from services.ingest.producer import WrongTopic
 from services.ingest.publisher import KafkaPublisher
@@ -427,9 +427,8 @@ async def test_publishing_many_keeps_their_order(publisher: KafkaPublisher, kafk
     assert await publisher.publish_all([]) == []
 
 
-async def test_another_partition_count_is_refused(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producing, "PARTITIONS", 8)
-    made = KafkaPublisher(kafka, 5.0)
+async def test_another_partition_count_is_refused(kafka: str) -> None:
+    made = KafkaPublisher(kafka, 5.0, generation=Generation(1, 8))
     with pytest.raises(WrongTopic, match="16 partitions"):
         await asyncio.wait_for(made.keep(), 20)
     assert made.refusal() is not None
