@@ -23,6 +23,10 @@ from stream.domain.view import LogRecord
 from stream.log import insist
 from stream.settings import StreamSettings
 
+# Both bound how long a batch waits behind those of a partition that gets far more than the others: aiokafka fetches
+# nothing while records of an earlier fetch are left, and Faust puts the batches of all partitions in one queue.
+MOST_FETCHED: Final = 512 << 10  # bytes of one partition: some 2,500 answers
+WAITING_BATCHES: Final = 2
 FETCH_WAIT_MS: Final = 500  # a broker answers at once when a record arrives; this only bounds an idle fetch
 
 
@@ -64,8 +68,8 @@ class BatchScheduler:
     """Faust's `ConsumerScheduler`: sees a whole poll, yields one batch a partition."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, RecordBatch]]:
-        """One batch for each partition that has records."""
-        for tp, of_partition in records.items():
+        """One batch for each partition that has records, small ones first: a flood holds up its own partition alone."""
+        for tp, of_partition in sorted(records.items(), key=lambda item: len(item[1])):
             if of_partition:
                 yield tp, RecordBatch(tp, of_partition)
 
@@ -225,13 +229,13 @@ def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_re
         TableManager=NoTables,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance_id,
-        consumer_max_fetch_size=4 << 20,
+        consumer_max_fetch_size=MOST_FETCHED,
         broker_max_poll_records=max_poll_records,
         broker_commit_interval=0.5,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 4,
         broker_request_timeout=max(90.0, session_s + 30),
-        stream_buffer_maxsize=64,  # batches, not records
+        stream_buffer_maxsize=WAITING_BATCHES,
         stream_wait_empty=False,
     )
     transport = BatchTransport(app.conf.broker, app, loop=None)

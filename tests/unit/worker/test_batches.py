@@ -65,12 +65,12 @@ def consumer(app: faust.App) -> BatchConsumer:
 
 
 class TestBatches:
-    def test_a_poll_becomes_one_batch_a_partition(self) -> None:
+    def test_a_poll_becomes_one_batch_a_partition_small_ones_first(self) -> None:
         poll = {FIRST: fetched(FIRST, 5, 6, 9), SECOND: [], OTHER: fetched(OTHER, 2)}
         batches = list(BatchScheduler().iterate(poll))
         assert [(tp, batch.first_offset, batch.offset, len(batch.records)) for tp, batch in batches] == [
-            (FIRST, 5, 9, 3),
             (OTHER, 2, 2, 1),
+            (FIRST, 5, 9, 3),
         ]
 
     def test_a_batch_passes_for_its_last_record(self, consumer: BatchConsumer) -> None:
@@ -247,7 +247,7 @@ def test_the_app_commits_often_holds_few_batches_and_has_no_web_server(app: faus
     assert (conf.consumer_group_instance_id, conf.consumer_auto_offset_reset) == ("test-0", "earliest")
     assert conf.broker_commit_interval == 0.5
     assert conf.broker_max_poll_records == 321
-    assert conf.stream_buffer_maxsize == 64
+    assert conf.stream_buffer_maxsize == 2
     assert conf.broker_session_timeout == 6
     assert conf.broker_session_timeout <= conf.broker_request_timeout
 
