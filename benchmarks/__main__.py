@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from benchmarks import report
 from deploy.errors import DeployError
 
-NAMES: Final = ("ingest", "alerts", "engine")
+NAMES: Final = ("ingest", "alerts", "latency", "failover", "memory", "engine")
 FAILURES: Final = (
     ImportError,
     OSError,

@@ -11,35 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import msgspec
-import psutil
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import profiling
-from benchmarks.broker import broker, feedback_partitions, log_ends, rewind
+from benchmarks.broker import broker, log_ends, rewind
 from benchmarks.filling import fill
 from benchmarks.machine import Measured, cores, pinned, plain_environment
 from benchmarks.peers import run as peers
+from benchmarks.worker import FOLDED, GROUP, worker
 
 RECORDS: Final = 2_000_000  # the reference load; the rest of it stands in `benchmarks.filling`
 RUNS: Final = 3
-GROUP: Final = "pulse-worker"
-LOOK_EVERY_S: Final = 0.05
-GIVE_UP_S: Final = 600.0
-FOLDED: Final = "pulse_worker_records_total"
 
 
 def run(
@@ -87,97 +77,18 @@ def _read(kafka: str, core: str, records: int) -> Measured:
 async def _fold(kafka: str, core: str, state: Path, record_to: Path | None) -> Measured:
     """One run of a worker that has nothing yet, until it has committed the whole log."""
     ends = await log_ends(kafka)
-    port = _free_port()
-    environment = {
-        **plain_environment(),
-        "PULSE_KAFKA": kafka,
-        "PULSE_STATE_DIR": str(state),
-        "PULSE_WORKER_METRICS_PORT": str(port),
-        "PULSE_SESSION_TIMEOUT": "PT6S",
-    }
-    command = pinned(core, [sys.executable, "-m", "services.cli", "worker"])
-    worker = _start(command, environment, state.with_suffix(".log"))
-    spy = None
-    try:
-        process = psutil.Process(worker.pid)
-        async with aiohttp.ClientSession() as session:
-            before = await _until_folding(session, port, worker)
-        started, cpu = time.perf_counter(), _cpu(process)
-        if record_to is not None:
-            spy = profiling.watch(worker.pid, record_to)
-        await _until_committed(kafka, ends, worker)
-        seconds, used = time.perf_counter() - started, _cpu(process) - cpu
-        return Measured(sum(ends.values()) - before, seconds, used)
-    finally:
-        if spy is not None:
-            spy.send_signal(signal.SIGINT)
-            spy.wait(timeout=60)
-        worker.terminate()
-        worker.wait(timeout=30)
-
-
-async def _until_folding(session: aiohttp.ClientSession, port: int, worker: subprocess.Popen[bytes]) -> int:
-    """Answers folded at the first look that shows any."""
-    while True:
-        _alive(worker)
+    with worker(kafka, state, core) as measured:
+        before = await measured.until_counted(FOLDED)
+        started, cpu = time.perf_counter(), measured.cpu_s()
+        spy = None if record_to is None else profiling.watch(measured.pid, record_to)
         try:
-            async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                folded = _value(await answer.text(), FOLDED)
-        except aiohttp.ClientError:
-            folded = 0
-        if folded:
-            return folded
-        await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def _until_committed(kafka: str, ends: dict[Any, int], worker: subprocess.Popen[bytes]) -> None:
-    deadline = time.perf_counter() + GIVE_UP_S
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        while True:
-            _alive(worker)
-            with suppress(KafkaError):  # a broker that is short of processor time may say no for a moment
-                committed = await admin.list_consumer_group_offsets(GROUP)
-                if all(tp in committed and committed[tp].offset >= ends[tp] for tp in feedback_partitions()):
-                    return
-            if time.perf_counter() > deadline:
-                raise TimeoutError(f"the worker has not committed the log within {GIVE_UP_S:.0f} s")
-            await asyncio.sleep(LOOK_EVERY_S)
-    finally:
-        await admin.close()
-
-
-def _start(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as file:
-        return subprocess.Popen(command, env=environment, stderr=file)
-
-
-def _alive(worker: subprocess.Popen[bytes]) -> None:
-    if worker.poll() is not None:
-        raise RuntimeError(f"the worker ended with exit code {worker.returncode}")
-
-
-def _value(text: str, name: str) -> int:
-    return int(
-        sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name
-        )
-    )
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+            await measured.until_committed(kafka, ends)
+            seconds, used = time.perf_counter() - started, measured.cpu_s() - cpu
+        finally:
+            if spy is not None:
+                spy.send_signal(signal.SIGINT)
+                spy.wait(timeout=60)
+    return Measured(sum(ends.values()) - before, seconds, used)
 
 
 def _say_shares(recorded: Path) -> None:

@@ -29,8 +29,8 @@ WAITING: Final = 64  # batches on their way at once
 SEED: Final = 20_261_122
 
 
-async def fill(kafka: str, records: int) -> float:
-    """Append `records` answers to the log; seconds it took."""
+async def fill(kafka: str, records: int, teams: int = TEAMS) -> float:
+    """Append `records` answers of so many teams to the log; seconds it took."""
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka, enable_idempotence=True, acks="all", max_batch_size=1 << 18, max_request_size=8 << 20
     )
@@ -48,7 +48,7 @@ async def fill(kafka: str, records: int) -> float:
                 future.result()
 
     try:
-        for key, value, appended_ms in answers(records):
+        for key, value, appended_ms in answers(records, teams):
             partition = topics.partition_of(key)
             headers = [(topics.APPENDED_HEADER, b"%d" % appended_ms)]
             while True:
@@ -66,11 +66,11 @@ async def fill(kafka: str, records: int) -> float:
     return time.perf_counter() - started
 
 
-def answers(records: int) -> Iterator[tuple[bytes, bytes, int]]:
+def answers(records: int, teams: int = TEAMS) -> Iterator[tuple[bytes, bytes, int]]:
     """(key, value, append time in ms) of each answer, in the order of their append times, which end now."""
     draw = random.Random(SEED)
     encode = msgspec.json.Encoder().encode
-    teams = [f"team-{number}".encode() for number in range(TEAMS)]
+    names = [f"team-{number}".encode() for number in range(teams)]
     first_ms = int(time.time() * 1000) - SPAN_MS
     for number in range(records):
         appended_ms = first_ms + SPAN_MS * number // records
@@ -81,4 +81,4 @@ def answers(records: int) -> Iterator[tuple[bytes, bytes, int]]:
             answered_ms=appended_ms - draw.randrange(LATEST_BY_MS),
             respondent=f"{draw.randrange(RESPONDENTS):032x}" if draw.random() < WITH_RESPONDENT else None,
         )
-        yield draw.choice(teams), encode(answer), appended_ms
+        yield draw.choice(names), encode(answer), appended_ms

@@ -15,6 +15,11 @@ def cores() -> tuple[str, str]:
     return str(allowed[0]), ",".join(map(str, rest))
 
 
+def all_cores() -> str:
+    """All of them, as `taskset -c` takes them."""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
 def pinned(core: str, command: Sequence[str]) -> list[str]:
     """`command`, held to `core` by taskset where there is one."""
     taskset = shutil.which("taskset")

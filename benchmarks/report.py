@@ -29,6 +29,21 @@ FIGURES: Final = (
     Figure("ingest_ratio", "the first to the second", "{:.2f}", "at least 0.5"),
     Figure("alert_p50_ms", "POST to signed webhook at 100 answers/s, half of them within", "{:.1f} ms", "15 ms"),
     Figure("alert_p99_ms", "99 of 100 within", "{:.1f} ms", "60 ms"),
+    Figure("output_p50_ms", "record to output at 200 answers/s, half of them within", "{:.1f} ms"),
+    Figure("output_p99_ms", "99 of 100 within", "{:.1f} ms", "15 ms"),
+    Figure(
+        "others_p99_ms", "the same while one partition gets 50,000/s, of the other partitions", "{:.0f} ms", "250 ms"
+    ),
+    Figure("hot_per_s", "what that partition really got", "{:,.0f}/s", "50,000/s"),
+    Figure("failover_s", "from kill -9 of one of two workers to outputs of every partition", "{:.1f} s"),
+    Figure("rebuild_per_s", "records of a lost state folded again, on one core", "{:,.0f}/s", "150,000/s"),
+    Figure(
+        "many_teams_rss_mb",
+        "most resident memory of a worker with 100,000 teams, 5 million answers",
+        "{:,.0f} MB",
+        "800 MB",
+    ),
+    Figure("many_teams_per_s", "answers through it, on one core", "{:,.0f}/s"),
     Figure("engine_per_s", "answers through one worker on one core, everything on", "{:,.0f}/s", "100,000/s"),
     Figure("aiokafka_per_s", "the same topic read by aiokafka and decoded, nothing else", "{:,.0f}/s"),
     Figure("kafka_streams_per_s", "Kafka Streams on it: three hopping windows and nothing else", "{:,.0f}/s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import cost, engine, fold, report
+from benchmarks import cost, engine, fold, pouring, report
 from benchmarks.__main__ import NAMES
 from benchmarks.chart import nice_step
 from benchmarks.chart import shares as places_of
@@ -20,9 +21,10 @@ from benchmarks.machine import Measured
 from benchmarks.peers import meter
 from benchmarks.peers import run as peers
 from benchmarks.profiling import shares
+from benchmarks.worker import value
 from deploy.local.jars import read_lock
 from schemas import topics
-from schemas.feedback import Answer
+from schemas.feedback import Answer, FeedbackRecord
 from stream.domain.minutes import WINDOWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,7 @@ def test_the_json_line_has_every_figure_and_null_for_what_was_not_run() -> None:
 
 def test_every_figure_of_the_json_line_has_a_row_in_the_table() -> None:
     assert set(report.JSON_KEYS) <= {figure.name for figure in report.FIGURES}
-    assert NAMES == ("ingest", "alerts", "engine")
+    assert NAMES == ("ingest", "alerts", "latency", "failover", "memory", "engine")
 
 
 def test_the_table_shows_what_was_measured_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,3 +220,24 @@ def test_the_table_of_costs_stands_between_its_marks_on_the_page() -> None:
     for line in cost.LINES:
         assert f"cost-{line.name}.svg" in page
         assert (ROOT / "docs" / f"cost-{line.name}.svg").exists()
+
+
+def test_what_is_poured_goes_where_it_is_measured() -> None:
+    names = pouring.teams_of([3, 5], 40)
+    assert len(set(names)) == 40
+    assert {topics.partition_of(name) for name in names} == {3, 5}
+
+
+def test_poured_answers_are_answers_of_the_log_and_differ() -> None:
+    draw = random.Random(1)
+    made = [pouring.answer(draw) for _ in range(200)]
+    assert len({response_id for response_id, _ in made}) == 200
+    for response_id, raw in made:
+        read = msgspec.json.decode(raw, type=FeedbackRecord)
+        assert isinstance(read, Answer)
+        assert (read.response_id, read.answered_ms) == (response_id, None)
+
+
+def test_a_counter_of_the_worker_is_the_sum_over_its_labels() -> None:
+    text = '# TYPE a counter\na_total{x="1"} 2.0\na_total{x="2"} 3.0\nb_total 7.0\n'
+    assert (value(text, "a_total"), value(text, "b_total"), value(text, "c_total")) == (5, 7, 0)
