@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from benchmarks.broker import feedback_partitions
 from schemas.feedback import FeedbackRecord
 
-MAX_POLL_RECORDS = 4_000  # as the worker is set
+MAX_POLL_RECORDS = 40_000  # as the worker is set
 
 
 async def read(kafka: str, records: int) -> dict[str, float]:
