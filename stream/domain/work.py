@@ -240,13 +240,17 @@ class Work:
     # -- giving back ---------------------------------------------------------------------------------------------
 
     def effects(self, meta: Meta) -> Effects:
-        """Everything this batch changed and says."""
+        """Everything this batch changed and says; the last thing to ask of it."""
         changes = self._puts
         for team in self.teams.values():
             team.store(changes)
         expiry.store(self, changes)
         changes[keys.META] = values.META.pack(meta)
-        return Effects(changes, list(self._outputs(meta.position)), meta)
+        effects = Effects(changes, list(self._outputs(meta.position)), meta)
+        # Teams know their work: without this, batches would pile up until the garbage collector comes by.
+        self.teams.clear()
+        self._due.clear()
+        return effects
 
     def _outputs(self, through: int) -> Iterator[Out]:
         for event in self.events:
