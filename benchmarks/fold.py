@@ -28,7 +28,7 @@ import msgspec
 from schemas import topics
 from schemas.feedback import Answer
 from stream.domain.fold import fold
-from stream.state import State, block_cache
+from stream.state import State, shared_memory
 from stream.wire import encode
 
 BATCH: Final = 4_000
@@ -131,8 +131,8 @@ def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = N
     gc.freeze()
     gc.set_threshold(500_000, 50, 50)  # as in the worker, whose batches hold tens of thousands of objects
     with tempfile.TemporaryDirectory() as folder:
-        cache = block_cache()
-        states = [State(Path(folder) / str(partition), cache) for partition in range(topics.PARTITIONS)]
+        memory = shared_memory()
+        states = [State(Path(folder) / str(partition), memory) for partition in range(topics.PARTITIONS)]
         for partition, records in batches(variant, answers):
             if profile is not None:
                 profile.enable()

@@ -24,7 +24,7 @@ from benchmarks.machine import pinned, plain_environment
 GROUP: Final = "pulse-worker"
 SESSION_S: Final = 6
 LOOK_EVERY_S: Final = 0.05
-GIVE_UP_S: Final = 600.0
+GIVE_UP_S: Final = 1_800.0
 FOLDED: Final = "pulse_worker_records_total"
 REBUILT: Final = "pulse_worker_rebuilt_records_total"
 

@@ -31,7 +31,7 @@ from stream.domain.work import Work
 from stream.log import Log
 from stream.merging import Command
 from stream.replay import fold_log
-from stream.state import State, block_cache, folder_of
+from stream.state import State, folder_of, shared_memory
 
 _TICK: Final = msgspec.json.encode(Tick())
 
@@ -79,7 +79,7 @@ async def facts_of(
         def done(_: int, records: int, __: int, before: int = before) -> None:
             progressed(before + records, total)
 
-        state = State(path, block_cache(32))
+        state = State(path, shared_memory(32, 32))
         try:
             await fold_log(state, number, Completed(log, added(number)), end, generation, lambda _: None, done)
             last = Added(max(state.meta.position, end), at_ms, None, _TICK)

@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 import structlog
 from aiokafka.errors import KafkaError
 from msgspec import structs
-from rocksdict import Cache
 
 from schemas.generations import Generation
 from stream import metrics
@@ -32,7 +31,7 @@ from stream.domain.view import LogRecord
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
 from stream.log import Log, foreign, outdated
 from stream.outbox import Outbox, WorkerOutbox
-from stream.state import Message, State, block_cache, folder_of
+from stream.state import Message, State, folder_of, shared_memory
 from stream.wire import encode
 
 log = structlog.get_logger()
@@ -241,7 +240,7 @@ class Partitions:
         self._source = source
         self._told = told
         self._copies = None if checkpoint_dir is None else Checkpoints(checkpoint_dir, root)
-        self._cache: Cache = block_cache()
+        self._memory = shared_memory()
         self._opening: dict[int, asyncio.Task[Partition]] = {}
 
     async def ensure(self, number: int) -> Partition:
@@ -318,7 +317,7 @@ class Partitions:
 
     async def _open(self, number: int) -> Partition:
         with fatal_on_error():
-            state = State(folder_of(self._root, number), self._cache)
+            state = State(folder_of(self._root, number), self._memory)
             partition = Partition(number, self._generation, state, self._outbox, self._told, self._copies)
             try:
                 await partition.catch_up(self._source)

@@ -25,7 +25,7 @@ from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 from stream.errors import LogMismatch, StateInUse
 from stream.log import Log, foreign, outdated
-from stream.state import State, block_cache, discard, folder_of
+from stream.state import State, discard, folder_of, shared_memory
 
 # progressed(partition, records folded so far, records in all)
 Progressed = Callable[[int, int, int], None]
@@ -81,7 +81,7 @@ async def verify(
             outputs.said(out.topic, out.message)
 
     with _empty(scratch):
-        folded = State(scratch, block_cache())
+        folded = State(scratch, shared_memory())
         try:
             records, seconds = await fold_log(folded, partition, log, meta.position, generation, listen, progressed)
             found = compare_states(_all_of(held), _all_of(folded), since_ms)
@@ -107,7 +107,7 @@ async def rebuild(partition: int, root: Path, log: Log, generation: Generation, 
             raise LogMismatch(f"the group has committed {committed} in partition {partition}, its log ends at {end}")
         fresh = path.with_suffix(".replay")
         with _empty(fresh):
-            state = State(fresh, block_cache())
+            state = State(fresh, shared_memory())
             try:
                 state.set_meta(Meta(generation=generation.number, quiet_until=committed))
                 records, seconds = await fold_log(

@@ -24,6 +24,7 @@ from rocksdict import (
     Rdict,
     ReadOptions,
     WriteBatch,
+    WriteBufferManager,
 )
 
 from schemas.generations import Generation
@@ -46,9 +47,16 @@ class Message(NamedTuple):
 _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
 
 
-def block_cache(mib: int = 96) -> Cache:
-    """One cache for all partitions of a process: it, not the number of teams, bounds the memory."""
-    return Cache(mib * _MIB)
+class Memory(NamedTuple):
+    """What all states of a process share: so it, not the number of partitions or teams, bounds the memory."""
+
+    cache: Cache
+    written: WriteBufferManager  # what is not in a file yet; beyond its size the largest go to theirs early
+
+
+def shared_memory(cache_mib: int = 96, written_mib: int = 96) -> Memory:
+    """So many MiB of blocks that were read, and of what was written last."""
+    return Memory(Cache(cache_mib * _MIB), WriteBufferManager(written_mib * _MIB, False))
 
 
 def root_of(folder: Path, generation: Generation) -> Path:
@@ -67,7 +75,7 @@ def peek(path: Path) -> Meta:
     Raises:  OSError when there is no readable state; ValueError for one of an unknown version.
     """
     with _as_os_error():
-        db = Rdict(str(path), _options(block_cache(1)), access_type=AccessType.read_only(False))
+        db = Rdict(str(path), _options(shared_memory(1)), access_type=AccessType.read_only(False))
         try:
             raw = db.get(keys.META)
         finally:
@@ -86,11 +94,11 @@ def discard(path: Path) -> None:
 class State:
     """See the module. A `stream.domain.view.View`. One process a path: RocksDB locks it."""
 
-    def __init__(self, path: Path, cache: Cache) -> None:
+    def __init__(self, path: Path, memory: Memory) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._cache = cache
-        self._db = Rdict(str(path), _options(cache))
+        self._memory = memory
+        self._db = Rdict(str(path), _options(memory))
 
     def get_many(self, wanted: Sequence[bytes]) -> list[bytes | None]:
         """The values of keys, in their order; None for a key that is not there."""
@@ -156,7 +164,7 @@ class State:
         self._db.close()
         discard(self._path)
         self._path.mkdir()
-        self._db = Rdict(str(self._path), _options(self._cache))
+        self._db = Rdict(str(self._path), _options(self._memory))
 
     def snapshot(self, path: Path) -> None:
         """Copy the state as it is now to a new folder on the same filesystem: hard links. Other threads may go on.
@@ -171,7 +179,7 @@ class State:
         self._db.close()
         discard(self._path)
         path.rename(self._path)
-        self._db = Rdict(str(self._path), _options(self._cache))
+        self._db = Rdict(str(self._path), _options(self._memory))
 
 
 @contextmanager
@@ -187,11 +195,12 @@ def _outbox_key(position: int) -> bytes:
     return keys.OUTBOX + keys.number(position)
 
 
-def _options(cache: Cache) -> Options:
+def _options(memory: Memory) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(8 * _MIB)
     options.set_max_write_buffer_number(3)
+    options.set_write_buffer_manager(memory.written)
     options.set_max_background_jobs(2)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_level_compaction_dynamic_level_bytes(True)
@@ -202,7 +211,7 @@ def _options(cache: Cache) -> Options:
     options.set_max_open_files(64)
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)  # most reads ask for answers that are not there yet
-    table.set_block_cache(cache)
+    table.set_block_cache(memory.cache)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     options.set_block_based_table_factory(table)

@@ -59,7 +59,7 @@ class Prefixes(NamedTuple):
     team: bytes
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def prefixes(team: str) -> Prefixes:
     """The beginnings of a team's keys: the hot path makes millions of keys of them."""
     name = text(team)

@@ -26,7 +26,7 @@ from stream.comparing import OUTPUTS
 from stream.errors import LogMismatch, StateInUse
 from stream.log import KafkaLog
 from stream.replay import Progressed, Report, locked, rebuild, verify
-from stream.state import State, block_cache, folder_of, peek
+from stream.state import State, folder_of, peek, shared_memory
 
 BATCH: Final = 4_000
 _COLUMNS: Final = (
@@ -86,7 +86,7 @@ async def _verify(place: Place, partitions: Sequence[int], kafka: str, progresse
         for number in partitions:
             if not take_copy(place, number, scratch / "held"):
                 continue
-            held = State(scratch / "held", block_cache())
+            held = State(scratch / "held", shared_memory())
             try:
                 reports.append(await verify(number, held, log, said, scratch / "folded", place.generation, progressed))
             finally:

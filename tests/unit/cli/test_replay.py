@@ -14,11 +14,11 @@ from stream.checkpoints import Checkpoints
 from stream.domain import keys
 from stream.domain.values import META, Meta
 from stream.domain.work import Effects
-from stream.state import State, block_cache, folder_of, peek
+from stream.state import State, folder_of, peek, shared_memory
 
 
 def a_state(root: Path, position: int) -> State:
-    state = State(folder_of(root, 0), block_cache(8))
+    state = State(folder_of(root, 0), shared_memory(8))
     meta = Meta(position=position)
     state.commit(Effects({keys.META: META.pack(meta)}, [], meta), ())
     return state

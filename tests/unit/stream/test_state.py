@@ -15,7 +15,7 @@ from stream.domain import keys
 from stream.domain.values import META, Meta
 from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
-from stream.state import Message, State, block_cache
+from stream.state import Message, State, shared_memory
 from tests.unit.stream.fakes import FakeState, LogBuilder, Run, play
 from tests.unit.stream.test_rolling import scenario
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(params=["dict", "rocksdb"])
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyState]:
-    made: AnyState = FakeState() if request.param == "dict" else State(tmp_path / "state", block_cache(8))
+    made: AnyState = FakeState() if request.param == "dict" else State(tmp_path / "state", shared_memory(8))
     yield made
     made.close()
 
@@ -142,13 +142,13 @@ def everything(state: AnyState) -> dict[bytes, bytes]:
 @pytest.mark.parametrize("cuts", [(), (3,), tuple(range(1, 9))], ids=["whole", "two", "one-by-one"])
 def test_the_fold_leaves_the_same_keys_in_rocksdb_as_in_a_dict(tmp_path: Path, cuts: tuple[int, ...]) -> None:
     log = scenario()
-    real = State(tmp_path / "state", block_cache(8))
+    real = State(tmp_path / "state", shared_memory(8))
     run = Run(real)  # type: ignore[arg-type]
     for lo, hi in zip((0, *cuts), (*cuts, len(log)), strict=True):
         run.fold(log[lo:hi])
     assert everything(real) == play(log, cuts).state.data
     real.close()
-    again = State(tmp_path / "state", block_cache(8))
+    again = State(tmp_path / "state", shared_memory(8))
     assert again.meta.position == len(log)
     again.close()
 
@@ -161,7 +161,7 @@ def test_a_long_log_with_many_windows_moving_is_the_same_in_rocksdb_as_in_a_dict
         respondent = f"r{number % 13}" if number % 3 else None
         fields = {"respondent": respondent} if respondent else {}
         log.answer(number % 250, number % 11, answered_ms=log.now_ms - age, revision=number // 250, **fields)
-    real = State(tmp_path / "state", block_cache(8))
+    real = State(tmp_path / "state", shared_memory(8))
     run = Run(real)  # type: ignore[arg-type]
     for at in range(0, 400, 90):
         run.fold(log.records[at : at + 90])
@@ -170,9 +170,9 @@ def test_a_long_log_with_many_windows_moving_is_the_same_in_rocksdb_as_in_a_dict
 
 
 def test_another_process_cannot_open_a_state_that_is_open(tmp_path: Path) -> None:
-    held = State(tmp_path / "state", block_cache(8))
+    held = State(tmp_path / "state", shared_memory(8))
     with pytest.raises(Exception, match=r"(?i)lock"):
-        State(tmp_path / "state", block_cache(8))
+        State(tmp_path / "state", shared_memory(8))
     held.close()
 
 
@@ -182,9 +182,9 @@ from pathlib import Path
 from stream.domain import keys
 from stream.domain.values import META, Meta
 from stream.domain.work import Effects
-from stream.state import Message, State, block_cache
+from stream.state import Message, State, shared_memory
 
-state = State(Path(sys.argv[1]), block_cache(8))
+state = State(Path(sys.argv[1]), shared_memory(8))
 position = state.meta.position
 for sent, _ in list(state.outbox())[:-1]:
     state.clear_outbox(sent)
@@ -217,7 +217,7 @@ def test_kill_9_between_and_within_commits_loses_no_commit_and_leaves_none_half(
         writer.wait(timeout=10)
         writer.stdout.close()
         acknowledged = printed[-1] if printed else last
-        state = State(path, block_cache(8))
+        state = State(path, shared_memory(8))
         reached = state.meta.position
         assert reached in {acknowledged, acknowledged + 1}  # the last one may have been written and not yet told
         values = {value for _, value in state.scan(b"p", b"", b"\xff", UNLIMITED)}

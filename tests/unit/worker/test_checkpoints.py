@@ -24,7 +24,7 @@ from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 from stream.errors import Revoked
 from stream.partitions import Partitions
-from stream.state import Message, State, block_cache, folder_of, peek
+from stream.state import Message, State, folder_of, peek, shared_memory
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record
 from tests.unit.worker.fakes import FakeLog, FakeOutbox, until
 
@@ -48,7 +48,7 @@ def content(path: Path) -> dict[bytes, bytes]:
     """All keys of a copy; the copy itself stays as it is."""
     copy = path.with_name("copy-to-read")
     checkpoints.copy_database(path, copy, stay)
-    state = State(copy, block_cache(8))
+    state = State(copy, shared_memory(8))
     found = dict(state.scan(b"", b"", b"\xff", UNLIMITED))
     state.close()
     shutil.rmtree(copy)
@@ -62,7 +62,7 @@ def copies(tmp_path: Path) -> Checkpoints:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    state = State(folder_of(tmp_path / "state", PARTITION), block_cache(8))
+    state = State(folder_of(tmp_path / "state", PARTITION), shared_memory(8))
     yield state
     state.close()
 
@@ -157,12 +157,12 @@ MAKER = """
 import sys
 from pathlib import Path
 from stream.checkpoints import Checkpoints
-from stream.state import State, block_cache, folder_of
+from stream.state import State, folder_of, shared_memory
 from tests.unit.worker.test_checkpoints import PARTITION, stay, write
 
 root = Path(sys.argv[1])
 copies = Checkpoints(root / "checkpoints", root / "state")
-state = State(folder_of(root / "state", PARTITION), block_cache(8))
+state = State(folder_of(root / "state", PARTITION), shared_memory(8))
 position = state.meta.position
 while True:
     position += 1
@@ -240,7 +240,7 @@ class World:
     async def all_keys(self) -> dict[bytes, bytes]:
         """The state's keys when everything is folded, without what is local to it."""
         await self.partitions.close_all()
-        state = State(folder_of(self.root / "state", PARTITION), block_cache(8))
+        state = State(folder_of(self.root / "state", PARTITION), shared_memory(8))
         found = dict(state.scan(b"", b"", b"\xff", UNLIMITED))
         state.close()
         return {key: value for key, value in found.items() if key[:1] not in (keys.OUTBOX, keys.META)}
@@ -305,7 +305,7 @@ async def test_a_checkpoint_that_cannot_be_used_is_passed_over_for_the_one_befor
         (newest.path / "CURRENT").unlink()
     else:
         meta = peek(newest.path)
-        state = State(newest.path, block_cache(8))
+        state = State(newest.path, shared_memory(8))
         state.set_meta(structs.replace(meta, fold_version=values.FOLD_VERSION - 1))
         state.close()
     await world.partitions.ensure(PARTITION)
@@ -377,4 +377,4 @@ async def test_a_revocation_waits_for_no_copy_and_leaves_none_half(
     await closing
     await making
     assert world.copies.of(PARTITION) == []
-    State(folder_of(world.root / "state", PARTITION), block_cache(8)).close()  # its lock is free
+    State(folder_of(world.root / "state", PARTITION), shared_memory(8)).close()  # its lock is free

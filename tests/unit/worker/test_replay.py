@@ -28,7 +28,7 @@ from stream.domain.windows import fresh
 from stream.domain.work import Out
 from stream.errors import LogMismatch, StateInUse
 from stream.replay import Report, locked, rebuild, verify
-from stream.state import State, block_cache, folder_of, peek
+from stream.state import State, folder_of, peek, shared_memory
 from stream.wire import encode
 from tests.unit.stream.fakes import DAY, PARTITION, TEAMS, LogBuilder, Record, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
@@ -202,7 +202,7 @@ class World:
         self.log = FakeLog(records, committed=position)
         self.log.batch = 7
         self.path = folder_of(root / "state", PARTITION)
-        self.state = State(self.path, block_cache(8))
+        self.state = State(self.path, shared_memory(8))
         self.topics = {name: FakeLog() for name in OUTPUTS}
         for at in range(0, len(records), 3):
             batch = records[at : at + 3]
@@ -274,7 +274,7 @@ async def test_a_broken_state_is_replaced_by_what_the_log_says_is_committed(tmp_
     (world.path / "CURRENT").write_text("broken")
     report = await rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None)
     assert (report.position, report.records) == (30, 30)
-    state = State(world.path, block_cache(8))
+    state = State(world.path, shared_memory(8))
     expected = play(records[:30]).state
     assert state.meta == structs.replace(expected.meta, quiet_until=30)
     assert not list(state.outbox())
@@ -298,7 +298,7 @@ async def test_a_lost_state_is_made_anew(tmp_path: Path) -> None:
     world.state.close()
     shutil.rmtree(tmp_path / "state")
     await rebuild(PARTITION, tmp_path / "state", world.log, FIRST, lambda *_: None)
-    state = State(world.path, block_cache(8))
+    state = State(world.path, shared_memory(8))
     assert state.meta.position == 30
     state.close()
 
@@ -306,8 +306,8 @@ async def test_a_lost_state_is_made_anew(tmp_path: Path) -> None:
 OPENER = """
 import sys
 from pathlib import Path
-from stream.state import State, block_cache
-state = State(Path(sys.argv[1]), block_cache(8))
+from stream.state import State, shared_memory
+state = State(Path(sys.argv[1]), shared_memory(8))
 print("open", flush=True)
 sys.stdin.read()
 """
