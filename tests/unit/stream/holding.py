@@ -20,7 +20,7 @@ from stream.domain.minutes import WINDOWS
 from stream.domain.values import Resolved
 from stream.domain.work import Out
 from tests.unit.stream.fakes import PARTITION, FakeState, Record
-from tests.unit.stream.recount import Counts, Recount, tally
+from tests.unit.stream.recount import HORIZON, Counts, Recount, tally
 
 OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
 FAR: Final = 3 * 365 * 24 * 60  # minutes; a score with no due minute holds for ever
@@ -73,6 +73,7 @@ def assert_all_holds(state: FakeState, scores: Mapping[str, TeamScores], truth: 
     assert_rings_are_what_panes_say(state)
     assert_cases_hold(state, truth)
     assert_erased_hold(state, truth)
+    assert_all_leaves_in_time(state, truth)
 
 
 def assert_windows_hold(state: FakeState, scores: Mapping[str, TeamScores], truth: Recount) -> None:
@@ -148,15 +149,15 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
 
     for (team, response_id), answer in truth.answers.items():
         resolved = resolved_of(state, team, response_id)
+        if answer.calls:
+            assert resolved.case_id is not None, "a detractor that nobody follows up"
+        if resolved.case_id is not None and answer.detractor:
+            assert cases[resolved.case_id].state in OPEN
         if (team, response_id) in truth.forgotten:
             continue  # the id came again: a case may still name its first answer
         assert homes[team, response_id] == ([] if resolved.case_id is None else [resolved.case_id])
-        if answer.calls:
-            assert resolved.case_id is not None, "a detractor that nobody follows up"
         if resolved.case_id is not None:
             assert not answer.history
-            if answer.detractor:
-                assert cases[resolved.case_id].state in OPEN
         if answer.detractor and resolved.case_id is None:
             assert resolved.not_raised == ("history" if answer.history else "too_old")
         else:
@@ -187,12 +188,12 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
             came_with = case.survey, case.channel, case.locale, case.medium, case.callback_ms
             assert came_with == opening.came_with[:5]
         names = [(case.team, member) for member in case.answers]
+        if truth.erased.issuperset(names):
+            assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
+            continue
         if truth.forgotten.intersection(names):
             continue  # it stands as it was when they were known
         members = [truth.answers[name] for name in names if name not in truth.erased]
-        if not members:
-            assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
-            continue
         assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"
         assert case.respondent is not None or len(members) == 1
         unhappy = any(member.detractor for member in members)
@@ -240,13 +241,26 @@ def assert_named_after(record: Record, outputs: Iterable[Out]) -> None:
                 assert one.id == named(1, PARTITION, record.offset, "correction" + of_many)
 
 
+def assert_closed_panes_stay(outputs: Iterable[Out], truth: Recount) -> None:
+    """One record changes no pane that is older than the horizon, and corrects none."""
+    for message in (out.message for out in outputs):
+        if isinstance(message, TeamChanges):
+            changed = {pane.minute for pane in message.panes}
+            changed |= {delta.minute for one in message.corrections for delta in one.deltas}
+            assert all(minute >= truth.closed for minute in changed)
+
+
+def _held(state: FakeState) -> dict[tuple[str, str], Resolved]:
+    return {_named_by(key): values.RESOLVED.unpack(raw) for key, raw in state.data.items() if key[:1] == b"r"}
+
+
+def _named_by(key: bytes) -> tuple[str, str]:
+    return key[3 : -keys.UUID_BYTES - 2].decode(), key[-keys.UUID_BYTES :].decode()
+
+
 def assert_erased_hold(state: FakeState, truth: Recount) -> None:
     """Of an erased answer only its id is left; an answer that nobody erased is as its records leave it."""
-    held = {}
-    for key, raw in state.data.items():
-        if key[:1] == b"r":
-            team, response_id = key[3 : -keys.UUID_BYTES - 2].decode(), key[-keys.UUID_BYTES :].decode()
-            held[team, response_id] = values.RESOLVED.unpack(raw)
+    held = _held(state)
     erased = {name for name, one in held.items() if one.erased}
     assert erased == truth.erased
     known = {name: one for name, one in held.items() if not one.erased and one.first_offset != values.NOT_GIVEN}
@@ -270,3 +284,39 @@ def assert_erased_hold(state: FakeState, truth: Recount) -> None:
         if answer.respondent is not None:
             expected[team].add(response_id)
     assert listed == expected
+
+
+def assert_all_leaves_in_time(state: FakeState, truth: Recount) -> None:
+    """Nothing is kept that no answer, mark or case of the last 400 days asks for, and all that is kept will leave."""
+    cases = cases_of(state)
+    counted = {(one.team, one.respondent) for one in truth.answers.values() if one.counted and one.respondent}
+    newest = {key for key in state.data if key[:1] == b"l"}
+    assert newest == {b"l" + keys.text(team) + keys.text(respondent) for team, respondent in counted}
+    assert all(minute >= truth.closed - HORIZON for _, minute, _ in panes_of(state))
+    early = {name: one for name, one in _held(state).items() if one.first_offset == values.NOT_GIVEN and not one.erased}
+    marks = {name: dict(one.marks) for name, one in early.items() if one.marks}
+    assert marks == {
+        name: marks for name, marks in truth.marks.items() if name not in truth.answers.keys() | truth.erased
+    }
+    assert all(one.case_id in cases for name, one in early.items() if name not in marks or one.case_id is not None)
+
+    listed = set()
+    for key, raw in state.data.items():
+        if key[:1] == b"h":
+            assert int.from_bytes(key[1:9], "big") > truth.minute, "it should have left"
+            listed |= set(_entries(raw))
+    for key in state.data:
+        if key[:1] == b"c":
+            assert (b"c", *_named_by(key)) in listed, "a case that stays for ever"
+    for name, one in _held(state).items():
+        if not one.erased:
+            letter = b"m" if one.first_offset == values.NOT_GIVEN else b"r"
+            assert (letter, *name) in listed, "an answer that stays for ever"
+
+
+def _entries(raw: bytes) -> Iterator[tuple[bytes, str, str]]:
+    """(letter, team, id) of what is listed to leave."""
+    while raw:
+        end = 3 + int.from_bytes(raw[1:3], "big") + 2 + keys.UUID_BYTES
+        entry, raw = raw[:end], raw[end:]
+        yield entry[:1], *_named_by(entry)

@@ -13,7 +13,12 @@ from stream.domain.fold import fold
 from stream.domain.work import Out
 from tests.unit.stream.downstream import Downstream
 from tests.unit.stream.fakes import PARTITION, FakeState, Record
-from tests.unit.stream.holding import assert_all_holds, assert_named_after, assert_said_hold
+from tests.unit.stream.holding import (
+    assert_all_holds,
+    assert_closed_panes_stay,
+    assert_named_after,
+    assert_said_hold,
+)
 from tests.unit.stream.recount import Recount
 
 
@@ -35,6 +40,7 @@ class Reference:
         self.said.take(effects.outputs)
         assert_named_after(record, effects.outputs)
         self.truth.read(record)
+        assert_closed_panes_stay(effects.outputs, self.truth)
         self.held[effects.meta.position] = dict(self.state.data)
         assert_all_holds(self.state, self.said.scores, self.truth)
         assert_said_hold(self.said.answers, self.state, self.truth)

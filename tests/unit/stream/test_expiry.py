@@ -179,6 +179,45 @@ def test_an_answer_that_has_left_can_be_erased_from_its_open_case(log: LogBuilde
     assert (case.state, case.respondent, case.survey) == ("withdrawn", None, None)
 
 
+def test_marks_outlive_the_case_of_an_answer_that_has_left(log: LogBuilder) -> None:
+    log.answer(1, 3)
+    log.tick(300 * DAY)
+    log.answer(1, 9, revision=1)
+    log.tick(200 * DAY)
+    command(log, "exclude", 1, reason="bot")
+    before = kept(play(log.records), 1)
+    assert before is not None
+    assert (before.first_offset, before.case_id is None) == (values.NOT_GIVEN, False)
+    log.tick(201 * DAY)
+    left = kept(play(log.records), 1)
+    assert left is not None
+    assert (left.marks, left.case_id) == ({"bot": True}, None)
+    log.answer(1, 3)
+    command(log, "include", 1, reason="bot")
+    assert [event.kind for event in play(log.records).events[2:]] == ["followup.raised"]
+
+
+def test_an_answer_that_had_left_before_its_case_was_joined_comes_again_into_the_open_one(log: LogBuilder) -> None:
+    def anna(day: int, number: int, score: int, revision: int = 0) -> None:
+        log.now_ms = START_MS + day * DAY
+        log.answer(number, score, respondent="anna", revision=revision)
+
+    anna(0, 1, 3)
+    anna(310, 1, 9, revision=1)
+    anna(311, 3, 3)
+    anna(705, 1, 9)  # again, and its case is still there
+    anna(713, 1, 3, revision=1)  # opens its case again, which the younger one joins; answer 3 has left
+    anna(714, 3, 5)
+    run = play(log.records)
+    assert [(event.kind, event.case.response_id == response_id(1)) for event in run.events[3:]] == [
+        *[("followup.answer_edited", True), ("followup.reopened", True), ("followup.joined", False)],
+        *[("followup.answer_joined", True), ("followup.answer_joined", True)],
+    ]
+    again = kept(run, 3)
+    assert again is not None
+    assert again.case_id == run.events[-1].case.case_id
+
+
 def two_years(least: int = 0) -> list[Record]:
     """Two teams, some three answers a day: edits, exclusions and erasures of old and new, late answers.
 

@@ -52,6 +52,7 @@ AGES: Final = st.sampled_from(
 JUMPS: Final = st.sampled_from(
     [MINUTE, HOUR, DAY, 6 * DAY, 7 * DAY, 23 * DAY, 31 * DAY, 91 * DAY, 200 * DAY, 401 * DAY]
 )
+HORIZONS: Final = st.sampled_from([30 * DAY, 399 * DAY, 400 * DAY, 400 * DAY + MINUTE, 401 * DAY, 431 * DAY, 900 * DAY])
 BATCH: Final = st.integers(1, 6)
 
 
@@ -64,7 +65,7 @@ class FoldMachine(RuleBasedStateMachine):
         self.worker = Worker(self.reference)
         self.builder = LogBuilder()
         self.revisions: dict[tuple[str, int], int] = {}
-        self.copied = False
+        self.copied = self.old = False
         self.failed = False
 
     @contextmanager
@@ -109,9 +110,10 @@ class FoldMachine(RuleBasedStateMachine):
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    @initialize(copied=st.booleans())
-    def begin(self, copied: bool) -> None:
-        self.copied = copied
+    @initialize(copied=st.booleans(), old=st.booleans())
+    def begin(self, copied: bool, old: bool) -> None:
+        """`old`: a log of years, in which answers are forgotten, and come again."""
+        self.copied, self.old = copied, old
 
     @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, test=st.sampled_from([False, False, False, True]))
     def accept(self, which: tuple[str, int], score: int, respondent: str | None, test: bool) -> None:
@@ -174,6 +176,13 @@ class FoldMachine(RuleBasedStateMachine):
     def jump(self, by: int) -> None:
         """Nobody says anything for minutes or months; or the broker's clock steps back."""
         self.builder.now_ms += by
+
+    @precondition(lambda self: self.old)
+    @rule(by=HORIZONS, which=WHICH, score=SCORES, respondent=RESPONDENTS)
+    def come_after_a_horizon(self, by: int, which: tuple[str, int], score: int, respondent: str | None) -> None:
+        """What there is grows as old as it may, or older, and an answer comes."""
+        self.builder.now_ms += by
+        self.answer(which, score, 0, respondent=respondent)
 
     @rule(which=WHICH, flaw=st.integers(0, 5))
     def append_what_cannot_be_used(self, which: tuple[str, int], flaw: int) -> None:
