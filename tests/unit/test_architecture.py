@@ -101,10 +101,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "deploy/local/clickhouse_front.py": "serves ClickHouse's HTTP protocol",
     },
     "chdb": {"deploy/local/clickhouse_engine.py": "the ClickHouse engine in a process"},
-    "rocksdict": {
-        "stream/state.py": "the state of a partition",
-        "stream/partitions.py": "the cache that all partitions of a worker share",
-    },
+    "rocksdict": {"stream/state.py": "the state of a partition"},
 }
 
 LONGEST_LINES: Final = {"tests": 450, "": 330}  # a test file is a list of sentences
