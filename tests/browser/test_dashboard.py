@@ -19,6 +19,7 @@ from schemas.scores import Counts, TeamScores, WindowScore
 from schemas.topics import FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES, partition_of
 from services.query.app import build_app
 from services.query.feed import Feed
+from stream.domain.ids import version
 from stream.domain.minutes import WINDOWS, ceil_minute
 from stream.domain.scores import Tally
 from tests.browser.chromium import axe_violations
@@ -77,7 +78,7 @@ def answers(team: str, scores: list[int], first: int = 1, age_ms: int = 5 * 60_0
 
 
 def everything_is_stored(tables: Tables, through: int) -> None:
-    rows = [{"partition": partition, "through": through, "version": through} for partition in range(16)]
+    rows = [{"partition": partition, "through": through, "version": version(1, through)} for partition in range(16)]
     tables.insert("positions", [row | {"topic": topic} for row in rows for topic in (TEAM_CHANGES, FOLLOWUPS)])
 
 

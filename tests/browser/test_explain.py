@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 
 from schemas.topics import TEAM_CHANGES
 from services.query.app import build_app
+from stream.domain.ids import version
 from tests.browser.chromium import axe_violations
 from tests.engines import Engines
 from tests.unit.query.samples import NOON_MS, READ_KEY, Api, State, Tables, clock, filled, served, settings, uid
@@ -31,7 +32,7 @@ def tables(engines: Engines) -> Iterator[Tables]:
     ]
     apart = State("checkout", uid(7), 20, NOON_MS - 5_000, NOON_MS, 20, 2, reasons=("bot",))
     with filled(engines.database(), [*answers, apart]) as written:
-        rows = [{"partition": partition, "through": 21, "version": 21} for partition in range(16)]
+        rows = [{"partition": partition, "through": 21, "version": version(1, 21)} for partition in range(16)]
         written.insert("positions", [row | {"topic": TEAM_CHANGES} for row in rows])
         yield written
 
