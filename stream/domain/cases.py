@@ -10,15 +10,20 @@ from msgspec import structs
 from schemas.followups import Case, FollowupEvent, Kind
 from stream.domain import ids, keys
 from stream.domain.scores import BANDS
-from stream.domain.values import Resolved
+from stream.domain.values import NOT_GIVEN, Resolved
 from stream.domain.work import Work
 
 MOST_LISTED: Final = 100  # answers that a case names
 
 
 def is_detractor(resolved: Resolved | None) -> bool:
-    """A counted detractor answer."""
-    return resolved is not None and not resolved.reasons and not BANDS[resolved.score]
+    """A counted detractor answer. One of which the state knows no more than its case is none."""
+    return (
+        resolved is not None
+        and resolved.first_offset != NOT_GIVEN
+        and not resolved.reasons
+        and not BANDS[resolved.score]
+    )
 
 
 def blank(case: Case) -> Case:
@@ -29,6 +34,12 @@ def blank(case: Case) -> Case:
 def emptied(case: Case) -> Case:
     """Of a joined case whose opening answer is erased: the other answers went over, so nothing of anybody is left."""
     return structs.replace(blank(case), respondent=None, personal=False)
+
+
+def opening_is_erased(work: Work, case: Case) -> bool:
+    """Whether the answer that opened a case is erased. One that has left the state is not: the case is still theirs."""
+    opening = work.answer(keys.answer(case.team, case.response_id))
+    return opening is not None and opening.erased
 
 
 def tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:

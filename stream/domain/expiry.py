@@ -146,14 +146,18 @@ def _remnant(work: Work, key: bytes) -> None:
     answer = work.answer(key)
     if answer is None or answer.first_offset != NOT_GIVEN or answer.erased:
         return
-    minute = ceil_minute(answer.event_ms) + HORIZON + 1
+    left, until = answer, []
+    if answer.marks is not None:
+        until.append(ceil_minute(answer.event_ms) + HORIZON + 1)
+        if until[-1] <= work.minute:
+            left = structs.replace(left, event_ms=0, marks=None)
     if answer.case_id is not None:
         case = work.case(keys.split_id(key)[0], answer.case_id)
-        if case is not None and _leaves_at(work, case) > work.minute:
-            minute = max(minute, _leaves_at(work, case))
-        else:
-            work.put_answer(key, structs.replace(answer, case_id=None))
-    if minute > work.minute:
-        list_remnant(work, key, minute)
-    else:
+        until.append(0 if case is None else _leaves_at(work, case))
+        if until[-1] <= work.minute:
+            left = structs.replace(left, case_id=None)
+    if left.marks is None and left.case_id is None:
         work.put(key, None)
+        return
+    work.put_answer(key, left)
+    list_remnant(work, key, min(minute for minute in until if minute > work.minute))

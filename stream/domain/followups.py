@@ -79,7 +79,7 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
         kind: Kind = "followup.withdrawn"
     else:
         kind = ERASED
-    if not others:
+    if not others and (response_id == case.response_id or cases.opening_is_erased(work, case)):
         case = structs.replace(case, respondent=None)
     cases.tell(work, case, kind, response_id)
 
@@ -195,9 +195,8 @@ def _leave_behind(work: Work, team: str, response_id: str) -> None:
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
     """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
     answers = tuple(answer for answer in case.answers if answer != response_id)
-    if all(
-        answer == response_id for answer in cases.members(work, case)
-    ):  # the opening answer is erased: nobody is left
+    others = any(answer != response_id for answer in cases.members(work, case))
+    if not others and cases.opening_is_erased(work, case):  # nobody is left
         if case.state in OPEN:
             cases.release(work, case)
         case = structs.replace(case, respondent=None)
@@ -233,8 +232,7 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     """Two open cases of one respondent: the younger closes as `joined`, its answers go over to the older."""
     older, younger = sorted((a, b), key=lambda case: (case.raised_ms, case.case_id))
     closed = structs.replace(younger, state="joined", joined_into=older.case_id)
-    opening = work.answer(keys.answer(younger.team, younger.response_id))
-    if opening is not None and opening.erased:
+    if cases.opening_is_erased(work, younger):
         closed = cases.emptied(closed)
     cases.tell(work, closed, "followup.joined", response_id)
     answers = cases.listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))

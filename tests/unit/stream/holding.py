@@ -187,11 +187,14 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
             assert (case.score, case.respondent) == (opening.score, opening.respondent)
             came_with = case.survey, case.channel, case.locale, case.medium, case.callback_ms
             assert came_with == opening.came_with[:5]
+        last = truth.forgotten.get((case.team, case.response_id))
+        if opening is None and last is not None and (case.team, case.response_id) not in truth.erased:
+            assert (case.score, case.respondent) == (last.score, last.respondent), "kept as it was when it was known"
         names = [(case.team, member) for member in case.answers]
         if truth.erased.issuperset(names):
             assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
             continue
-        if truth.forgotten.intersection(names):
+        if truth.forgotten.keys() & names:
             continue  # it stands as it was when they were known
         members = [truth.answers[name] for name in names if name not in truth.erased]
         assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"

@@ -73,7 +73,7 @@ class Recount:
     marks: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
     marked: dict[tuple[str, str], int] = field(default_factory=dict)  # minute of the last mark
     just_forgotten: list[tuple[str, str]] = field(default_factory=list)  # by the last record
-    forgotten: set[tuple[str, str]] = field(default_factory=set)  # ever
+    forgotten: dict[tuple[str, str], Counted] = field(default_factory=dict)  # ever; as they were last
     windows: tuple[int, ...] = (60, 1440, 7 * 1440, 30 * 1440, 90 * 1440)
     erased: set[tuple[str, str]] = field(default_factory=set)
     tombstones: list[tuple[str, str]] = field(default_factory=list)
@@ -112,9 +112,8 @@ class Recount:
             del self.marks[name]
         self.just_forgotten = [name for name, one in self.answers.items() if one.received < self.closed]
         for name in self.just_forgotten:
-            del self.answers[name]
+            self.forgotten[name] = self.answers.pop(name)
             self.marks.pop(name, None)
-            self.forgotten.add(name)
 
     def _apply(self, record: LogRecord, at_ms: int) -> str | None:
         if record.value is None:
