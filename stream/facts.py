@@ -23,7 +23,6 @@ from schemas.generations import Generation
 from schemas.scores import WindowScore
 from stream.domain import keys, values
 from stream.domain.fold import fold
-from stream.domain.minutes import WINDOWS
 from stream.domain.reading import appended_ms
 from stream.domain.values import NOT_GIVEN
 from stream.domain.view import UNLIMITED, LogRecord
@@ -131,12 +130,11 @@ def _summed(state: State, partition: int, generation: Generation) -> dict[str, F
         same = _SAME.get(key[:1])
         if same is None:
             continue
-        team = key[3 : 3 + int.from_bytes(key[1:3], "big")].decode()
+        team = keys.team_in(key)
         facts = found.setdefault(team, Facts())
         digest = digests.setdefault(team, hashlib.blake2b(digest_size=16))
         digest.update(b"%d " % len(key) + key + same(raw, facts))
-    listed = state.get_many((keys.WINDOWS,))[0]
-    lengths = WINDOWS if listed is None else values.WINDOWS.unpack(listed)
+    lengths = values.live_windows(state.get_many((keys.WINDOWS,))[0])
     work = Work(state, state.meta, partition, generation.number, lengths)
     for team, facts in found.items():
         facts.windows = work.of(team).scores().windows

@@ -79,13 +79,14 @@ def mark(work: Work, team: TeamBatch, key: bytes, command: Exclude | Include, ap
     elif old.erased:
         return ERASED
     marks = {**(old.marks or {}), command.reason: excluded}
-    new = structs.replace(old, marks=marks, reasons=_reasons("test" in old.reasons, marks))
     if old.first_offset == NOT_GIVEN:
-        new = structs.replace(new, event_ms=work.known_ms, reasons=())
-    if new.reasons == old.reasons:
-        work.put_answer(key, new)
+        work.put_answer(key, structs.replace(old, marks=marks, event_ms=work.known_ms))
         return None
-    new = structs.replace(new, not_raised=None)
+    reasons = _reasons("test" in old.reasons, marks)
+    if reasons == old.reasons:
+        work.put_answer(key, structs.replace(old, marks=marks))
+        return None
+    new = structs.replace(old, marks=marks, reasons=reasons, not_raised=None)
     respondent = None if old.respondent is None else keys.text(old.respondent)
     revise(work, team, key, respondent, response_id, old, new, "exclusion" if excluded else "inclusion")
     new = followups.follow(work, team.name, response_id, old, new, appended_ms)

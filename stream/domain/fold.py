@@ -14,7 +14,7 @@ from schemas import topics
 from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Tick, Windows
 from schemas.rejects import Reject
 from stream.domain import answers, erasure, ids, keys, values
-from stream.domain.minutes import MINUTE_MS, WINDOWS
+from stream.domain.minutes import MINUTE_MS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read, team_of
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
@@ -28,6 +28,7 @@ MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 # A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
 # its respondent in keys.
 Step = tuple[LogRecord, int, FeedbackRecord | Unusable, TeamBatch | None, bytes, bytes | None]
+Teams = dict[bytes | None, TeamBatch | Unusable]  # by the keys of a batch's records
 
 
 def fold(
@@ -46,7 +47,7 @@ def fold(
     """
     raw_meta, raw_windows = view.get_many((keys.META, keys.WINDOWS))
     meta = Meta() if raw_meta is None else values.META.unpack(raw_meta)
-    lengths = WINDOWS if raw_windows is None else values.WINDOWS.unpack(raw_windows)
+    lengths = values.live_windows(raw_windows)
     if records and records[0].offset < meta.position:
         records = [record for record in records if record.offset >= meta.position]
     work = Work(view, meta, partition, generation, lengths)
@@ -94,15 +95,15 @@ def record_crc(record: LogRecord) -> int:
 
 
 def _steps(work: Work, records: Sequence[LogRecord], partitions: int) -> Iterator[Step]:
+    teams: Teams = {}
     for start in range(0, len(records), AT_ONCE):
-        yield from _read(work, records[start : start + AT_ONCE], partitions)
+        yield from _read(work, records[start : start + AT_ONCE], teams, partitions)
 
 
-def _read(work: Work, records: Sequence[LogRecord], partitions: int) -> list[Step]:
+def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: int) -> list[Step]:
     """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
-    teams: dict[bytes | None, TeamBatch | Unusable] = {}
     for record in records:
         at_ms = appended_ms(record)
         message = read(record.value)

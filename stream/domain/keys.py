@@ -119,18 +119,13 @@ def split_leaving(key: bytes) -> tuple[int, int]:
     return int.from_bytes(key[1:9], "big"), int.from_bytes(key[9:], "big")
 
 
-def name_of_team(key: bytes) -> str:
-    """The team of a `w` key."""
-    return key[3:].decode()
-
-
 def of_respondents(team: str) -> bytes:
     """Prefix of the answers of all respondents of a team."""
     return prefixes(team).answers_of
 
 
-def team_of_respondents(key: bytes) -> str:
-    """The team of an `a` key."""
+def team_in(key: bytes) -> str:
+    """The team of a key that begins with one: `r`, `a`, `l`, `p`, `w`, `c`, `q`."""
     return key[3 : 3 + int.from_bytes(key[1:3], "big")].decode()
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from schemas.followups import Case, State
+from stream.domain import minutes
 
 VERSION: Final = b"\x01"
 FOLD_VERSION: Final = 2  # grows when the fold would give other values for the same log: the state is then rebuilt
@@ -133,3 +134,8 @@ META: Final[Codec[Meta]] = Codec(Meta)
 WINDOWS: Final[Codec[tuple[int, ...]]] = Codec(tuple[int, ...])
 PANE: Final[Codec[list[int]]] = Codec(list[int])
 CASE: Final[Codec[Case]] = Codec(Case)
+
+
+def live_windows(raw: bytes | None) -> tuple[int, ...]:
+    """What the state says of the live windows, as minutes; those of a log that has set none, when it says nothing."""
+    return minutes.WINDOWS if raw is None else WINDOWS.unpack(raw)

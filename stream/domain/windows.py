@@ -29,10 +29,7 @@ def summed(t: int, lengths: Lengths, panes: Panes) -> Team:
     """The windows of a team at `t` from its panes alone."""
     team = fresh(t, lengths)
     for minute, pane in panes(max(0, t - lengths[-1] + 1), t):
-        ring = team.rings[bisect_right(lengths, t - minute)]
-        ring[0] = ring[0] or minute
-        for slot, count in enumerate(bands(pane), 1):
-            ring[slot] += count
+        _put_in(team, minute, bands(pane), lengths)
     team.due = next_due(team, lengths)
     return team
 
@@ -70,14 +67,20 @@ def advance(team: Team, t: int, panes: Panes, lengths: Lengths) -> None:
         inner = window
     team.t = t
     for minute, counts in moved:
-        j = ring_of(t, minute, lengths)
-        if j < len(lengths):
-            ring = team.rings[j]
-            for slot, count in enumerate(counts, 1):
-                ring[slot] += count
-            if not ring[0] or minute < ring[0]:
-                ring[0] = minute
+        _put_in(team, minute, counts, lengths)
     team.due = next_due(team, lengths)
+
+
+def _put_in(team: Team, minute: int, counts: list[int], lengths: Lengths) -> None:
+    """Add a whole pane, as `bands`, to the ring it belongs to at the team's minute, if any."""
+    j = ring_of(team.t, minute, lengths)
+    if j == len(lengths):
+        return
+    ring = team.rings[j]
+    for slot, count in enumerate(counts, 1):
+        ring[slot] += count
+    if not ring[0] or minute < ring[0]:
+        ring[0] = minute
 
 
 def _take_out(ring: list[int], edge: int, newest_before: int, newest: int, panes: Panes) -> list[tuple[int, list[int]]]:

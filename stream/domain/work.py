@@ -82,10 +82,10 @@ class Work:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def prefetch(self, keys_: Sequence[bytes]) -> None:
+    def prefetch(self, asked: Sequence[bytes]) -> None:
         """Read many keys in one go. Only speed depends on it: a key that is missed here is read when it is needed."""
         seen = self._seen
-        wanted = [key for key in keys_ if key not in seen]
+        wanted = [key for key in asked if key not in seen]
         seen.update(zip(wanted, self.view.get_many(wanted), strict=True))
 
     def get(self, key: bytes) -> bytes | None:
@@ -133,7 +133,7 @@ class Work:
             after = next(iter(self.view.scan(keys.ANSWERS_OF, start, keys.AFTER_ALL, 1)), None)
             if after is None:
                 break
-            name = keys.team_of_respondents(after[0])
+            name = keys.team_in(after[0])
             names.add(name)
             start = keys.of_respondents(name)[1:] + keys.AFTER_ALL
         return [name for name in sorted(names) if next(self.answers_of(name, respondent), None) is not None]
@@ -225,7 +225,7 @@ class Work:
         """Other windows are live from here on: those of every team are summed anew, and published."""
         if lengths == self.windows:
             return
-        names = {keys.name_of_team(key) for key, _ in self.view.scan(keys.TEAM, b"", keys.AFTER_ALL, UNLIMITED)}
+        names = {keys.team_in(key) for key, _ in self.view.scan(keys.TEAM, b"", keys.AFTER_ALL, UNLIMITED)}
         names |= {name for name, team in self.teams.items() if team.changed}
         self.windows = lengths
         self.put(keys.WINDOWS, values.WINDOWS.pack(lengths))

@@ -281,7 +281,7 @@ def assert_erased_hold(state: FakeState, truth: Recount) -> None:
     listed: dict[str, set[str]] = defaultdict(set)
     for key, raw in state.data.items():
         if key[:1] == b"a":
-            listed[keys.team_of_respondents(key)].add(raw.decode())
+            listed[keys.team_in(key)].add(raw.decode())
     expected: dict[str, set[str]] = defaultdict(set)
     for (team, response_id), answer in truth.answers.items():
         if answer.respondent is not None:
