@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
@@ -80,8 +80,6 @@ async def look(log: Log, generation: Generation, progressed: Progressed) -> Seen
     copies, known_ms, done = [], 0, 0
     total = sum(end - first for first, end in bounds.values())
     for number, (first, end) in bounds.items():
-        if first == end:
-            continue
         async with aclosing(log.read(number, first, end)) as batches:
             async for records in batches:
                 for record in records:
@@ -106,8 +104,8 @@ async def copy_log(
     async with AsyncExitStack() as stack:
         partitions = {}
         for number, (first, end) in seen.bounds.items():
-            batches = _nothing() if first == end else log.read(number, first, end)
-            partitions[number] = in_place(number, await stack.enter_async_context(aclosing(batches)), seen.plan)
+            batches = await stack.enter_async_context(aclosing(log.read(number, first, end)))
+            partitions[number] = in_place(number, batches, seen.plan)
         async for item in merged(partitions):
             if isinstance(item, Command):
                 copied.commands += 1
@@ -122,13 +120,6 @@ async def copy_log(
             await _append(target, copied, number, seen.known_ms, None, _TICK)
     progressed(seen.records, seen.records)
     return copied
-
-
-async def _nothing() -> AsyncGenerator[list[LogRecord], None]:
-    """A partition that holds no record."""
-    none: list[list[LogRecord]] = []
-    for records in none:
-        yield records
 
 
 async def _copy(
@@ -168,8 +159,6 @@ async def copy_people(log: Log, old: Generation, new: Generation, target: Target
     bounds = {number: await log.bounds(number) for number in old.numbers()}
     total, done, texts = 2 * sum(end - first for first, end in bounds.values()), 0, 0
     for number, (first, end) in bounds.items():
-        if first == end:
-            continue
         newest: dict[bytes, int] = {}
         for copying in (False, True):  # a later record of a key decides whether this one is copied at all
             async with aclosing(log.read(number, first, end)) as batches:

@@ -36,7 +36,10 @@ class Log(Protocol):
         ...
 
     def read(self, partition: int, start: int, stop: int) -> AsyncGenerator[list[LogRecord], None]:
-        """What the log still holds of the offsets start <= offset < stop, in batches; `stop` is at most its end."""
+        """What the log still holds of the offsets start <= offset < stop, in batches; `stop` is at most its end.
+
+        Empty:   no batch for start >= stop, and nobody is asked.
+        """
         ...
 
 
@@ -116,6 +119,8 @@ class KafkaLog:
         """See `Log`. A consumer a call; after an outage a new one goes on where the last one was."""
         tp = TopicPartition(self._topic, partition)
         at = start
+        if at >= stop:
+            return
         for wait_s in backoff():
             consumer = None
             try:

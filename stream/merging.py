@@ -54,11 +54,6 @@ def is_copy(record: LogRecord) -> bool:
     return isinstance(read(record.value), EVERYWHERE)
 
 
-def is_tick(record: LogRecord) -> bool:
-    """Whether a record says only that time has passed."""
-    return record.key is None and isinstance(read(record.value), Tick)
-
-
 def commands(copies: Iterable[Copy]) -> list[Command]:
     """The commands that some copies are of, oldest first; none for none."""
     of_bytes: defaultdict[bytes, list[Copy]] = defaultdict(list)
@@ -103,7 +98,8 @@ async def in_place(
                 yield missing[0].at_ms, missing.pop(0)
             while placed and placed[0][0] <= record.offset:
                 yield known_ms, placed.pop(0)[1]
-            if not is_tick(record) and not is_copy(record):
+            message = read(record.value)
+            if not isinstance(message, EVERYWHERE) and not (record.key is None and isinstance(message, Tick)):
                 yield known_ms, record
     for command in (*(command for _, command in placed), *missing):
         yield max(known_ms, command.at_ms), command
