@@ -1,4 +1,4 @@
-"""The commands that change what is counted: `exclude`, `include` and `erase`. Each is sent, then seen to be done."""
+"""The commands that write to the log: `exclude`, `include`, `windows`, `erase`. Each is sent, then seen to be done."""
 
 from __future__ import annotations
 
@@ -61,12 +61,7 @@ def mark(kind: str, team: str, response_id: str, reason: str, where: Doors, wait
 
     receipt, seen = asyncio.run(run())
     document = {"team": team, "response_id": response_id, kind: reason, "position": receipt, "seen": seen}
-    if not seen:
-        raise _behind(wait_s, document)
-    if as_json:
-        output.print_json(document)
-    else:
-        sys.stdout.write(f"{kind}d for {reason}: {response_id} of {team}, log position {receipt}\n")
+    _tell(document, f"{kind}d for {reason}: {response_id} of {team}, log position {receipt}", wait_s, as_json=as_json)
 
 
 def show_windows(where: Doors, *, as_json: bool) -> None:
@@ -81,7 +76,7 @@ def show_windows(where: Doors, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"windows": windows})
     else:
-        sys.stdout.write(f"live windows: {', '.join(windows)}\n")
+        sys.stdout.write(_live(windows) + "\n")
 
 
 def set_windows(windows: list[str], where: Doors, wait_s: float, *, as_json: bool) -> None:
@@ -95,12 +90,21 @@ def set_windows(windows: list[str], where: Doors, wait_s: float, *, as_json: boo
 
     positions, seen = asyncio.run(run())
     document = {"windows": windows, "positions": positions, "seen": seen}
-    if not seen:
+    _tell(document, _live(windows), wait_s, as_json=as_json)
+
+
+def _live(windows: list[str]) -> str:
+    return f"live windows: {', '.join(windows)}"
+
+
+def _tell(document: dict[str, Any], line: str, wait_s: float, *, as_json: bool) -> None:
+    """Say that a command has been seen to be done. Raises Fail when it has not."""
+    if not document["seen"]:
         raise _behind(wait_s, document)
     if as_json:
         output.print_json(document)
     else:
-        sys.stdout.write(f"live windows: {', '.join(windows)}\n")
+        sys.stdout.write(line + "\n")
 
 
 def erase(whom: Whom, where: Doors, wait_s: float, *, as_json: bool) -> None:
