@@ -13,7 +13,6 @@ import base64
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,12 +29,13 @@ import uvloop
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from benchmarks.machine import plain_environment
+from benchmarks.machine import ended, plain_environment
 
 RATE_PER_S: Final = 100
 SECONDS: Final = 20
 WARM_UP_S: Final = 10  # the broker's JVM compiles its hot paths meanwhile
 TEAMS: Final = 20
+END_WITHIN_S: Final = 60.0
 START_WITHIN_S: Final = 240.0  # the very first start fetches Kafka's jars
 ARRIVE_WITHIN_S: Final = 30.0
 
@@ -136,15 +136,8 @@ def _instance(folder: Path, url: str, secret: str) -> Iterator[subprocess.Popen[
     env = plain_environment() | {"PULSE_ALERTS_WEBHOOK_URL": url, "PULSE_ALERTS_WEBHOOK_SECRET": secret}
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=env, text=True)
-        try:
+        with ended(process, END_WITHIN_S):
             yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _ready(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:

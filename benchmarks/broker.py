@@ -15,11 +15,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from benchmarks.machine import pinned, plain_environment
+from benchmarks.machine import ended, pinned, plain_environment
 from deploy.local.ports import free_base, ports_of
 from deploy.local.probes import kafka_answers, until
 from schemas import topics
 
+END_WITHIN_S = 30.0
 START_WITHIN_S = 120.0  # the very first start fetches the jars
 
 
@@ -35,17 +36,10 @@ def broker(folder: Path, core: str) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "kafka.log").open("wb") as log:
         process = subprocess.Popen(pinned(core, command), stdout=log, stderr=subprocess.STDOUT, env=plain_environment())
-        try:
+        with ended(process, END_WITHIN_S):
             asyncio.run(until(partial(kafka_answers, address), "kafka", address, START_WITHIN_S))
             asyncio.run(_create_topics(address))
             yield address
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 async def _create_topics(kafka: str) -> None:

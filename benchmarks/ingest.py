@@ -23,7 +23,7 @@ from typing import Final
 import psutil
 
 from benchmarks.broker import broker
-from benchmarks.machine import cores, pinned, plain_environment
+from benchmarks.machine import cores, ended, pinned, plain_environment
 from deploy.local.ports import free_base
 from services.common.keys import key_hash
 
@@ -32,6 +32,7 @@ SECONDS: Final = 6
 WARM_UP_SECONDS: Final = 8  # Kafka compiles its hot paths while it works
 RUNS: Final = 3
 START_S: Final = 60.0
+END_WITHIN_S: Final = 30.0
 KEY: Final = "bench"
 SCRIPT: Final = Path(__file__).with_name("post.lua")
 # name of the figure → (side, what each POST carries)
@@ -107,16 +108,13 @@ def _load(server: psutil.Process, port: int, load: str, wrk_cores: str, seconds:
 def _served(command: list[str], environment: dict[str, str], ready: str, log: Path) -> Iterator[psutil.Process]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    try:
+    with ended(process, END_WITHIN_S):
         deadline = time.monotonic() + START_S
         while not _answers(ready):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[-1]} did not start:\n{log.read_text()}")
             time.sleep(0.05)
         yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def _answers(url: str) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 
 def cores() -> tuple[str, str]:
@@ -29,6 +32,20 @@ def pinned(core: str, command: Sequence[str]) -> list[str]:
 def plain_environment() -> dict[str, str]:
     """Our environment without any setting of Pulse: a benchmark decides them all."""
     return {name: value for name, value in os.environ.items() if not name.upper().startswith("PULSE_")}
+
+
+@contextmanager
+def ended(process: subprocess.Popen[Any], within_s: float) -> Iterator[None]:
+    """Ask a process to end when the body is left, and see to it that it does."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @dataclass(frozen=True, slots=True)

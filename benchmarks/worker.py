@@ -19,10 +19,11 @@ from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.broker import feedback_partitions
-from benchmarks.machine import pinned, plain_environment
+from benchmarks.machine import ended, pinned, plain_environment
 
 GROUP: Final = "pulse-worker"
 SESSION_S: Final = 6
+END_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.05
 GIVE_UP_S: Final = 1_800.0
 FOLDED: Final = "pulse_worker_records_total"
@@ -114,15 +115,8 @@ def worker(kafka: str, state: Path, core: str | None = None, name: str = "worker
     state.parent.mkdir(parents=True, exist_ok=True)
     with state.with_suffix(".log").open("ab") as file:
         process = subprocess.Popen(pinned(core, command) if core else command, env=environment, stderr=file)
-    try:
+    with ended(process, END_WITHIN_S):
         yield Worker(process, port)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def value(text: str, name: str) -> int:
