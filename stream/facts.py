@@ -78,7 +78,7 @@ async def facts_of(
         def done(_: int, records: int, __: int, before: int = before) -> None:
             progressed(before + records, total)
 
-        state = State(path, shared_memory(32, 32))
+        state = State(path, shared_memory(32))
         try:
             await fold_log(state, number, Completed(log, added(number)), end, generation, lambda _: None, done)
             last = Added(max(state.meta.position, end), at_ms, None, _TICK)

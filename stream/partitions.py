@@ -240,7 +240,7 @@ class Partitions:
         self._source = source
         self._told = told
         self._copies = None if checkpoint_dir is None else Checkpoints(checkpoint_dir, root)
-        self._memory = shared_memory()
+        self._memory = shared_memory(states=generation.partitions)
         self._opening: dict[int, asyncio.Task[Partition]] = {}
 
     async def ensure(self, number: int) -> Partition:

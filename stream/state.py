@@ -1,14 +1,17 @@
 """The state of one partition: a RocksDB of its own, changed by one atomic write a batch.
 
-The write holds the changed keys, the position and the outbox together, so that state and position never disagree,
-and whatever was to be sent can be sent again after a crash. Writes are not fsynced: kill -9 loses nothing, and a
-power cut leaves an older position, from which the partition is folded on (`stream.partitions`).
+The log is the write-ahead log: RocksDB keeps none. What was written since the last save is in memory only, and after
+a crash the state stands at that save, an older position, from which the partition is folded on (`stream.partitions`).
+A save takes everything along that has not been said yet: whatever position the state on the disk has, what is missing
+of the outputs below it stands in its outbox. So a batch's outbox is written only when it is saved, which is seldom.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, cast
@@ -24,7 +27,7 @@ from rocksdict import (
     Rdict,
     ReadOptions,
     WriteBatch,
-    WriteBufferManager,
+    WriteOptions,
 )
 
 from schemas.generations import Generation
@@ -34,6 +37,10 @@ from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 
 _MIB: Final = 1 << 20
+_MOST_UNSAVED: Final = 3 * _MIB  # of one state: more would no longer be in the processor's cache when added to
+_SAVE_EVERY_S: Final = 600.0  # in a quiet partition, which holds little: a crash leaves that to be folded again
+# RocksDB saves by itself beyond this, without the outbox: far from what we let come together before we do.
+_WRITE_BUFFER: Final = 64 * _MIB
 
 
 class Message(NamedTuple):
@@ -44,19 +51,21 @@ class Message(NamedTuple):
     value: bytes | None
 
 
+_NO_WAL: Final = WriteOptions()
+_NO_WAL.disable_wal = True  # type: ignore[method-assign,assignment]  # its stub takes it for a method
 _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
 
 
 class Memory(NamedTuple):
-    """What all states of a process share: so it, not the number of partitions or teams, bounds the memory."""
+    """What bounds the memory of a process, however many teams there are: both are shared by all of its states."""
 
     cache: Cache
-    written: WriteBufferManager  # what is not in a file yet; beyond its size the largest go to theirs early
+    unsaved: int  # bytes of what one state may hold that is not in a file yet
 
 
-def shared_memory(cache_mib: int = 96, written_mib: int = 96) -> Memory:
-    """So many MiB of blocks that were read, and of what was written last."""
-    return Memory(Cache(cache_mib * _MIB), WriteBufferManager(written_mib * _MIB, False))
+def shared_memory(cache_mib: int = 96, unsaved_mib: float = 96, states: int = 1) -> Memory:
+    """So many MiB of blocks that were read, and of what so many states together have written since their last save."""
+    return Memory(Cache(cache_mib * _MIB), min(int(unsaved_mib * _MIB / states), _MOST_UNSAVED))
 
 
 def root_of(folder: Path, generation: Generation) -> Path:
@@ -99,6 +108,11 @@ class State:
         self._path = path
         self._memory = memory
         self._db = Rdict(str(path), _options(memory))
+        self._unsaid: dict[int, Sequence[Message]] = {}  # by position; not in the outbox on the disk
+        self._unsaved = 0
+        self._saved_at = time.monotonic()
+        self._saving = False  # a snapshot is being made: what is written meanwhile may be in it
+        self._lock = threading.Lock()
 
     def get_many(self, wanted: Sequence[bytes]) -> list[bytes | None]:
         """The values of keys, in their order; None for a key that is not there."""
@@ -131,55 +145,96 @@ class State:
         return Meta() if raw is None else values.META.unpack(raw)
 
     def commit(self, effects: Effects, messages: Sequence[Message]) -> None:
-        """Write a batch's changes, its position and its outbox, all or nothing."""
+        """Write a batch's changes and its position, all or nothing; its messages are in the outbox from then on."""
         batch = WriteBatch(raw_mode=True)
+        put = batch.put
         for key, value in effects.changes.items():
             if value is None:
                 batch.delete(key)
             else:
-                batch.put(key, value)
-        if messages:
-            batch.put(_outbox_key(effects.meta.position), msgspec.msgpack.encode(messages))
-        self._db.write(batch)
+                put(key, value)
+        with self._lock:
+            if messages:
+                self._unsaid[effects.meta.position] = messages
+            self._unsaved += batch.size_in_bytes()
+            due = self._unsaved > self._memory.unsaved or time.monotonic() - self._saved_at > _SAVE_EVERY_S
+            if due or self._saving:
+                self._take_along(batch)
+            self._db.write(batch, _NO_WAL)
+            if due:
+                self._flush(wait=False)
+
+    def _take_along(self, batch: WriteBatch) -> None:
+        """What has not been said is written with a batch."""
+        for position, messages in self._unsaid.items():
+            batch.put(_outbox_key(position), msgspec.msgpack.encode(messages))
+        self._unsaid.clear()
+
+    def _flush(self, wait: bool) -> None:
+        self._unsaved = 0
+        self._saved_at = time.monotonic()
+        self._db.flush(wait)
+
+    def save(self, wait: bool = False) -> None:
+        """Put into files what is not yet, and the outbox with it; a crash from now on leaves the state as it is."""
+        with self._lock:
+            batch = WriteBatch(raw_mode=True)
+            self._take_along(batch)
+            self._db.write(batch, _NO_WAL)
+            self._flush(wait)
 
     def set_meta(self, meta: Meta) -> None:
         """Write the meta value alone."""
-        self._db.put(keys.META, values.META.pack(meta))
+        self._db.put(keys.META, values.META.pack(meta), write_opt=_NO_WAL)
 
     def outbox(self) -> Iterator[tuple[int, list[Message]]]:
         """What may not have been sent yet: (position after the batch, its messages), oldest first."""
-        for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, UNLIMITED):
-            yield int.from_bytes(key[1:], "big"), _OUTBOX.decode(raw)
+        stored = {
+            int.from_bytes(key[1:], "big"): _OUTBOX.decode(raw)
+            for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, UNLIMITED)
+        }
+        stored.update((position, list(messages)) for position, messages in self._unsaid.items())
+        yield from sorted(stored.items())
 
     def clear_outbox(self, position: int) -> None:
         """The messages of the batch that ended at `position` are acknowledged."""
-        self._db.delete(_outbox_key(position))
+        with self._lock:
+            if self._unsaid.pop(position, None) is None:
+                self._db.delete(_outbox_key(position), write_opt=_NO_WAL)
 
     def close(self) -> None:
-        """Let go of the files. Using the state afterwards is an error."""
+        """Save, and let go of the files. Using the state afterwards is an error."""
+        self.save(wait=True)
         self._db.close()
 
     def clear(self) -> None:
         """Begin anew with no key: the log is the truth, and the state can be folded from it again."""
-        self._db.close()
-        discard(self._path)
-        self._path.mkdir()
-        self._db = Rdict(str(self._path), _options(self._memory))
+        self._reopen(self._path.mkdir)
 
     def snapshot(self, path: Path) -> None:
         """Copy the state as it is now to a new folder on the same filesystem: hard links. Other threads may go on.
 
         Raises:  OSError.
         """
-        with _as_os_error():
-            Checkpoint(self._db).create_checkpoint(str(path))  # not kept: it would keep the database open
+        self._saving = True
+        try:
+            self.save()
+            with _as_os_error():
+                Checkpoint(self._db).create_checkpoint(str(path))  # not kept: it would keep the database open
+        finally:
+            self._saving = False
 
     def become(self, path: Path) -> None:
         """Be the state in another folder of the same filesystem, which is moved here. What was here is gone."""
+        self._reopen(lambda: path.rename(self._path))
+
+    def _reopen(self, put_in_place: Callable[[], object]) -> None:
         self._db.close()
         discard(self._path)
-        path.rename(self._path)
+        put_in_place()
         self._db = Rdict(str(self._path), _options(self._memory))
+        self._unsaid.clear()
+        self._unsaved = 0
 
 
 @contextmanager
@@ -198,13 +253,15 @@ def _outbox_key(position: int) -> bytes:
 def _options(memory: Memory) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(8 * _MIB)
+    options.set_write_buffer_size(_WRITE_BUFFER)
+    options.set_arena_block_size(_MIB // 2)
     options.set_max_write_buffer_number(3)
-    options.set_write_buffer_manager(memory.written)
     options.set_max_background_jobs(2)
-    options.set_compression_type(DBCompressionType.lz4())
+    # What has just been saved is soon rewritten.
+    options.set_compression_per_level([DBCompressionType.none(), *[DBCompressionType.lz4()] * 6])
+    options.set_level_zero_file_num_compaction_trigger(8)
     options.set_level_compaction_dynamic_level_bytes(True)
-    options.set_memtable_prefix_bloom_ratio(0.02)
+    options.set_memtable_prefix_bloom_ratio(0.0025)
     options.set_memtable_whole_key_filtering(True)
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_MIB)
