@@ -35,7 +35,7 @@ class Scoring:
             gate.emitted(self._topic, partition, position)
 
         self.outbox = KafkaOutbox(settings.kafka, generation=generation)
-        source = KafkaLog(settings.kafka, app.conf.id, settings.max_poll_records, self._topic)
+        source = KafkaLog(settings.kafka, app.conf.id, self._topic)
         checkpoint_dir = root_of(Path(settings.checkpoint_dir), generation) if settings.checkpoint_dir else None
         root = root_of(settings.state_dir, generation)
         self.partitions = Partitions(root, generation, self.outbox, source, told, checkpoint_dir)
@@ -58,8 +58,11 @@ class Scoring:
                 await self._score(batch)
 
     async def _score(self, batch: RecordBatch) -> None:
+        records = batch.fetched.records()
+        if not records:
+            return
         try:
-            await self.partitions.apply(batch.partition, batch.records)
+            await self.partitions.apply(batch.partition, records)
         except Revoked:
             log.info("batch_left", partition=batch.partition, offset=batch.offset)
 

@@ -23,8 +23,9 @@ from schemas import topics
 from schemas.generations import FIRST, Generation
 from schemas.topics import SEALED
 from stream.agents import Scoring
-from stream.batches import batch_app, records_off_the_wire
+from stream.batches import batch_app
 from stream.errors import EXIT_FATAL, LogMismatch
+from stream.fetched import records_off_the_wire
 from stream.health import HealthServer
 from stream.log import insist
 from stream.settings import SinkSettings, StreamSettings, WorkerSettings
@@ -33,7 +34,6 @@ from stream.sink import Sinking
 log = structlog.get_logger()
 WORKER_GROUP: Final = "pulse-worker"
 SINK_GROUP: Final = "pulse-sink"
-SINK_POLL_RECORDS: Final = 500  # a record of team-changes.v1 may hold thousands of rows
 STOP_WITHIN_S: Final = 8.0  # then the process ends as it is: kill -9 loses nothing either
 
 
@@ -53,7 +53,7 @@ def run_worker(settings: WorkerSettings) -> None:
     """Fold the log. Raises LogMismatch when the log has another partition count than this program."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(settings.log.group(WORKER_GROUP), settings, settings.worker_id, settings.max_poll_records)
+        app = batch_app(settings.log.group(WORKER_GROUP), settings, settings.worker_id)
         return app, Scoring(app, settings)
 
     records_off_the_wire()
@@ -64,7 +64,7 @@ def run_sink(settings: SinkSettings) -> None:
     """Write what the worker says to ClickHouse. Raises LogMismatch as `run_worker` does."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(settings.log.group(SINK_GROUP), settings, settings.sink_id, SINK_POLL_RECORDS)
+        app = batch_app(settings.log.group(SINK_GROUP), settings, settings.sink_id)
         return app, Sinking(app, settings)
 
     records_off_the_wire()

@@ -7,19 +7,18 @@ message whose handler raised or was cancelled, so its word is not enough to comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import aiokafka
 import faust
-from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, Message
 from mode.utils.futures import notify
 
-from stream.domain.view import LogRecord
+from stream.fetched import Fetched
 from stream.log import insist
 from stream.settings import StreamSettings
 
@@ -27,16 +26,17 @@ from stream.settings import StreamSettings
 # nothing while records of an earlier fetch are left, and Faust puts the batches of all partitions in one queue.
 MOST_FETCHED: Final = 512 << 10  # bytes of one partition: some 2,500 answers
 WAITING_BATCHES: Final = 2
+MOST_POLLED: Final = 1_000  # fetches, one a partition: no bound
 FETCH_WAIT_MS: Final = 500  # a broker answers at once when a record arrives; this only bounds an idle fetch
 
 
 class RecordBatch:
-    """The records of one partition that one fetch brought, in log order; never empty.
+    """The records of one partition that one fetch brought, unopened.
 
     Quacks like a consumer record whose offset is the last one's, which is all that Faust looks at.
     """
 
-    __slots__ = ("offset", "partition", "records", "timestamp", "topic")
+    __slots__ = ("fetched", "offset", "partition", "timestamp", "topic")
 
     timestamp_type: Final = 1
     headers: Final = ()
@@ -45,46 +45,27 @@ class RecordBatch:
     serialized_key_size: Final = 0
     serialized_value_size: Final = 0
 
-    def __init__(self, tp: TP, records: Sequence[LogRecord]) -> None:
-        last = records[-1]
+    def __init__(self, tp: TP, fetched: Fetched) -> None:
         self.topic: str = tp.topic
         self.partition: int = tp.partition
-        self.offset: int = last.offset
-        self.timestamp: int = last.timestamp
-        self.records = records
+        self.offset: int = fetched.stop - 1
+        self.timestamp: int = fetched.timestamp
+        self.fetched = fetched
 
     @property
     def value(self) -> RecordBatch:
         """What the agent receives."""
         return self
 
-    @property
-    def first_offset(self) -> int:
-        """Offset of the first record."""
-        return int(self.records[0].offset)
-
 
 class BatchScheduler:
     """Faust's `ConsumerScheduler`: sees a whole poll, yields one batch a partition."""
 
-    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, RecordBatch]]:
+    def iterate(self, polled: Mapping[TP, list[Fetched]]) -> Iterator[tuple[TP, RecordBatch]]:
         """One batch for each partition that has records, small ones first: a flood holds up its own partition alone."""
-        for tp, of_partition in sorted(records.items(), key=lambda item: len(item[1])):
-            if of_partition:
-                yield tp, RecordBatch(tp, of_partition)
-
-
-def records_off_the_wire() -> None:
-    """From now on every consumer of this process gives records without topic and partition.
-
-    aiokafka wraps each record in an object of its own, which is a third of the cost of reading it. There is no seam for
-    it, hence the private name; only the processes that read in batches do this, and only as themselves.
-    """
-
-    def as_it_is(_: Any, __: Any, record: LogRecord) -> LogRecord:
-        return record
-
-    fetcher.PartitionRecords._consumer_record = as_it_is  # noqa: SLF001
+        found = [(tp, fetched) for tp, of_partition in polled.items() for fetched in of_partition]
+        for tp, fetched in sorted(found, key=lambda item: item[1].stop - item[1].first):
+            yield tp, RecordBatch(tp, fetched)
 
 
 class RawSchema(faust.Schema[Any, Any]):
@@ -216,7 +197,7 @@ class BatchApp(faust.App):
         """Faust would make `<name>-data` in the working directory."""
 
 
-def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_records: int) -> faust.App:
+def batch_app(name: str, settings: StreamSettings, instance_id: str) -> faust.App:
     """A Faust app whose agents receive `RecordBatch`es. `name` is the consumer group."""
     session_s = settings.session_timeout.total_seconds()
     app = BatchApp(
@@ -230,7 +211,7 @@ def batch_app(name: str, settings: StreamSettings, instance_id: str, max_poll_re
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance_id,
         consumer_max_fetch_size=MOST_FETCHED,
-        broker_max_poll_records=max_poll_records,
+        broker_max_poll_records=MOST_POLLED,
         broker_commit_interval=0.5,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 4,

@@ -17,10 +17,12 @@ from stream.domain import values
 from stream.domain.fold import record_crc
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
+from stream.fetched import opened
 from stream.outbox import backoff
 
 log = structlog.get_logger()
 READ_TIMEOUT_MS: Final = 1_000
+MOST_FETCHED: Final = 1 << 20  # bytes: some 5,000 answers a batch
 T = TypeVar("T")
 
 
@@ -74,11 +76,10 @@ async def foreign(source: Log, partition: int, meta: Meta, bounds: tuple[int, in
 class KafkaLog:
     """`feedback.v1`, or another topic, on a broker. An outage is waited out: every call keeps trying."""
 
-    def __init__(self, kafka: str, group: str, batch: int, topic: str = topics.FEEDBACK) -> None:
+    def __init__(self, kafka: str, group: str, topic: str = topics.FEEDBACK) -> None:
         self._topic = topic
         self._kafka = kafka
         self._group = group
-        self._batch = batch
 
     async def committed(self, partition: int) -> int:
         """See `Log`."""
@@ -129,9 +130,9 @@ class KafkaLog:
                 at = max(at, (await consumer.beginning_offsets([tp]))[tp])
                 consumer.seek(tp, at)
                 while at < stop:
-                    found = await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=self._batch)
+                    found = await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)
                     at = await consumer.position(tp)  # also past offsets that hold no record
-                    wanted = [record for record in found.get(tp, []) if record.offset < stop]
+                    wanted = [record for record in opened(found.get(tp, ())) if record.offset < stop]
                     if wanted:
                         yield wanted
                 return
@@ -147,7 +148,7 @@ class KafkaLog:
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # what retention takes away under a reader is skipped, the rest is not
-            max_partition_fetch_bytes=4 << 20,
+            max_partition_fetch_bytes=MOST_FETCHED,
         )
         try:
             await consumer.start()

@@ -50,9 +50,6 @@ class WorkerSettings(StreamSettings):
     checkpoint_every: timedelta = Field(
         timedelta(minutes=10), description="time between two copies of a partition's state"
     )
-    max_poll_records: int = Field(
-        40_000, ge=1, description="most records of one poll over all partitions; bounds a batch"
-    )
 
 
 class SinkSettings(StreamSettings):

@@ -58,7 +58,7 @@ class Sinking:
         """Rows of a batch go into the buffer; a record that has none goes to the rejects, and the rest goes on."""
         topic = self._log.declared(batch.topic)
         buffer, rows_of = self._writer.buffer, ROWS_OF[topic]
-        for record in batch.records:
+        for record in batch.fetched.records():
             source = Source(topic, batch.partition, record.offset, record.timestamp, record.key)
             try:
                 found = list(rows_of(record.key, record.value, record.offset, self._generation))

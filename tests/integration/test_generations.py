@@ -88,7 +88,7 @@ async def fill(kafka: str) -> None:
 
 
 def log_of(kafka: str, generation: Generation, topic: str = topics.FEEDBACK) -> KafkaLog:
-    return KafkaLog(kafka, "nobody", 100, generation.topic(topic))
+    return KafkaLog(kafka, "nobody", generation.topic(topic))
 
 
 async def everything(log: KafkaLog, generation: Generation) -> dict[int, list[LogRecord]]:

@@ -60,6 +60,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
     "mode": {"stream/batches.py": "Faust's own library of services"},
     "aiokafka": {
         "stream/batches.py": "the consumer under Faust",
+        "stream/fetched.py": "what a fetch brought, unopened",
         "stream/outbox.py": "the producer of the outputs",
         "stream/log.py": "reads the log beside the group",
         "stream/app.py": "asks for the partition count before it starts",

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 from aiokafka.errors import KafkaError
@@ -29,12 +29,11 @@ from services.cli.repartition.shown import Outcome, document, show
 from services.cli.replay.place import Place, find_place, log_of
 from services.common.logs import configure
 from stream.app import WORKER_GROUP, calm_gc
-from stream.batches import records_off_the_wire
 from stream.copying import Copied, KafkaTarget, Seen, copy_log, copy_people, look
 from stream.facts import compared, facts_of
+from stream.fetched import records_off_the_wire
 from stream.log import KafkaLog
 
-BATCH: Final = 4_000
 Stage = Callable[[str], Callable[[int, int], None]]  # a stage's name → what to tell of its progress
 
 
@@ -109,7 +108,7 @@ def _may_begin(old: Generation, new: Generation, found: list[Found]) -> None:
 
 
 def _log(kafka: str, generation: Generation, topic: str = topics.FEEDBACK) -> KafkaLog:
-    return KafkaLog(kafka, generation.group(WORKER_GROUP), BATCH, generation.topic(topic))
+    return KafkaLog(kafka, generation.group(WORKER_GROUP), generation.topic(topic))
 
 
 async def _copy(kafka: str, old: Generation, new: Generation, stage: Stage) -> tuple[Seen, Copied]:

@@ -20,15 +20,14 @@ from services.cli.codes import Exit, Fail
 from services.cli.replay.place import Place, find_place, log_of
 from services.common.logs import configure
 from stream.app import WORKER_GROUP, calm_gc
-from stream.batches import records_off_the_wire
 from stream.checkpoints import Checkpoints, copy_database
 from stream.comparing import OUTPUTS
 from stream.errors import LogMismatch, StateInUse
+from stream.fetched import records_off_the_wire
 from stream.log import KafkaLog
 from stream.replay import Progressed, Report, locked, rebuild, verify
 from stream.state import State, folder_of, peek, shared_memory
 
-BATCH: Final = 4_000
 _COLUMNS: Final = (
     *("partition", "position", "records", "keys compared", "different"),
     *("outputs compared", "different ", "seconds", "records/s"),
@@ -101,7 +100,7 @@ async def _verify(place: Place, partitions: Sequence[int], kafka: str, progresse
 
 
 def _log(place: Place, kafka: str, topic: str = topics.FEEDBACK) -> KafkaLog:
-    return KafkaLog(kafka, place.generation.group(WORKER_GROUP), BATCH, place.generation.topic(topic))
+    return KafkaLog(kafka, place.generation.group(WORKER_GROUP), place.generation.topic(topic))
 
 
 def take_copy(place: Place, partition: int, target: Path) -> bool:

@@ -27,23 +27,17 @@ from stream.batches import (
     partitions_of,
     seek_to_committed,
 )
+from stream.fetched import Fetched
 from stream.settings import SinkSettings
 from tests.unit.stream.fakes import Record
+from tests.unit.worker import fetches
 
 FIRST, SECOND = TP(topics.FEEDBACK, 0), TP(topics.FEEDBACK, 1)
 OTHER = TP(topics.PEOPLE, 0)
 
 
-class Fetched:
-    """A record as aiokafka gives it."""
-
-    def __init__(self, tp: TP, offset: int) -> None:
-        self.topic, self.partition, self.offset = tp.topic, tp.partition, offset
-        self.timestamp = 1_000 + offset
-
-
-def fetched(tp: TP, *offsets: int) -> Any:
-    return [Fetched(tp, offset) for offset in offsets]
+def fetched(tp: TP, *offsets: int) -> Fetched:
+    return fetches.fetched(tp, [Record(offset, 1_000 + offset, None, b"v") for offset in offsets])
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ def app() -> faust.App:
         clickhouse=SecretStr("http://127.0.0.1:9/x"),
         session_timeout=timedelta(seconds=6),
     )
-    return batch_app("pulse-test", settings, "test-0", 321)
+    return batch_app("pulse-test", settings, "test-0")
 
 
 @pytest.fixture
@@ -66,11 +60,11 @@ def consumer(app: faust.App) -> BatchConsumer:
 
 class TestBatches:
     def test_a_poll_becomes_one_batch_a_partition_small_ones_first(self) -> None:
-        poll = {FIRST: fetched(FIRST, 5, 6, 9), SECOND: [], OTHER: fetched(OTHER, 2)}
+        poll = {FIRST: [fetched(FIRST, 5, 6, 9)], SECOND: [], OTHER: [fetched(OTHER, 2)]}
         batches = list(BatchScheduler().iterate(poll))
-        assert [(tp, batch.first_offset, batch.offset, len(batch.records)) for tp, batch in batches] == [
-            (OTHER, 2, 2, 1),
-            (FIRST, 5, 9, 3),
+        assert [(tp, batch.offset, len(batch.fetched.records())) for tp, batch in batches] == [
+            (OTHER, 2, 1),
+            (FIRST, 9, 3),
         ]
 
     def test_a_batch_passes_for_its_last_record(self, consumer: BatchConsumer) -> None:
@@ -246,7 +240,6 @@ def test_the_app_commits_often_holds_few_batches_and_has_no_web_server(app: faus
     assert (conf.web_enabled, conf.stream_wait_empty, conf.topic_allow_declare) == (False, False, False)
     assert (conf.consumer_group_instance_id, conf.consumer_auto_offset_reset) == ("test-0", "earliest")
     assert conf.broker_commit_interval == 0.5
-    assert conf.broker_max_poll_records == 321
     assert conf.stream_buffer_maxsize == 2
     assert conf.broker_session_timeout == 6
     assert conf.broker_session_timeout <= conf.broker_request_timeout
@@ -261,5 +254,6 @@ def test_the_app_makes_no_folder(app: faust.App, tmp_path: Any, monkeypatch: pyt
 
 def test_records_have_what_the_fold_reads() -> None:
     """A fake record and a fetched one agree on the names."""
-    assert {"offset", "timestamp"} <= set(vars(Fetched(FIRST, 1)))
+    (record,) = fetched(FIRST, 1).records()
+    assert all(hasattr(record, name) for name in Record.__dataclass_fields__)
     assert {"offset", "timestamp", "key", "value", "headers"} == set(Record.__dataclass_fields__)

@@ -25,6 +25,7 @@ from stream.sink import Sinking
 from stream.state import Message, root_of
 from tests.unit.stream.fakes import FakeState, Record
 from tests.unit.worker.fakes import FakeBroker
+from tests.unit.worker.fetches import fetched
 
 SECOND = Generation(2, 5)
 TEAM = b"team-1"
@@ -57,12 +58,12 @@ async def test_the_sink_reads_them_and_commits_there_but_rejects_by_the_declared
     settings = SinkSettings(
         kafka="127.0.0.1:9", clickhouse=SecretStr("http://127.0.0.1:9/x"), generation=2, partitions=5
     )
-    sinking = Sinking(batch_app("pulse-test", settings, "sink-0", 10), settings)
+    sinking = Sinking(batch_app("pulse-test", settings, "sink-0"), settings)
     name = SECOND.topic(topics.TEAM_CHANGES)
     records: Any = [Record(0, 7, None, msgspec.json.encode(Position(3, 9))), Record(1, 8, None, b"{")]
 
     async def batches() -> Any:
-        yield RecordBatch(TP(name, 3), records)
+        yield RecordBatch(TP(name, 3), fetched(TP(name, 3), records))
 
     await sinking.store(batches())
     buffer = sinking._writer.buffer  # noqa: SLF001  the writer's own tests are elsewhere

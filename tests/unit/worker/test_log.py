@@ -83,7 +83,7 @@ class Consumer:
     async def end_offsets(self, tps: Any) -> Any:
         return {TP: self.records[-1].offset + 1 if self.records else self.first}
 
-    async def getmany(self, tp: Any, timeout_ms: int, max_records: int) -> Any:
+    async def getmany(self, tp: Any, timeout_ms: int) -> Any:
         assert self.at >= self.first, "an offset that has expired would be reset"
         if self.trouble:
             raise type(self).trouble.pop()
@@ -104,7 +104,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> KafkaLog:
     monkeypatch.setattr("stream.log.asyncio.sleep", at_once)
     Admin.answers, Admin.closed = [], 0
     Consumer.records, Consumer.first, Consumer.trouble, Consumer.running = [], 0, [], 0
-    return KafkaLog("", "group", 100)
+    return KafkaLog("", "group")
 
 
 def records(*offsets: int) -> list[Record]:

@@ -18,23 +18,15 @@ from stream.rows import ROWS_OF
 from stream.settings import SinkSettings
 from stream.sink import Sinking
 from tests.unit.stream.fakes import Record
+from tests.unit.worker.fetches import fetched
 
 SECRET = "my name is Ane"
 DEEP = b'{"team":"a","response_id":"b","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
-class Fetched:
-    """A record as aiokafka gives it."""
-
-    def __init__(self, topic: str, partition: int, record: Record) -> None:
-        self.topic, self.partition = topic, partition
-        self.offset, self.timestamp, self.headers = record.offset, record.timestamp, ()
-        self.key, self.value = record.key, record.value
-
-
 def batch(topic: str, *values: tuple[bytes | None, bytes | None]) -> RecordBatch:
-    records: Any = [Fetched(topic, 3, Record(10 + number, 77, *pair)) for number, pair in enumerate(values)]
-    return RecordBatch(TP(topic, 3), records)
+    records = [Record(10 + number, 77, *pair) for number, pair in enumerate(values)]
+    return RecordBatch(TP(topic, 3), fetched(TP(topic, 3), records))
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ async def sinking() -> Sinking:
     settings = SinkSettings(
         kafka="127.0.0.1:9", clickhouse=SecretStr("http://127.0.0.1:9/x"), session_timeout=timedelta(seconds=6)
     )
-    return Sinking(batch_app("pulse-test", settings, "sink-0", 10), settings)
+    return Sinking(batch_app("pulse-test", settings, "sink-0"), settings)
 
 
 async def take(sinking: Sinking, taken: RecordBatch) -> Any:
