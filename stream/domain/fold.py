@@ -15,7 +15,7 @@ from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRe
 from schemas.rejects import Reject
 from stream.domain import answers, erasure, ids, keys, values
 from stream.domain.minutes import MINUTE_MS
-from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read, team_of
+from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta
@@ -104,9 +104,9 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
     """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
-    for record in records:
-        at_ms = appended_ms(record)
-        message = read(record.value)
+    messages = read_all([record.value for record in records])
+    for record, message in zip(records, messages, strict=True):
+        at_ms = appended_ms(record) if record.headers else record.timestamp
         if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Windows | Unusable):
             steps.append((record, at_ms, message, None, b"", None))
             continue

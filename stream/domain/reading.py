@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -42,6 +43,30 @@ def read(value: bytes | None) -> FeedbackRecord | Unusable:
         return Unusable("undecodable", "not UTF-8")
     except RecursionError:
         return Unusable("undecodable", "nested too deep")
+    return _checked(message)
+
+
+def read_all(values: Sequence[bytes | None]) -> list[FeedbackRecord | Unusable]:
+    """What each of several values says. Ordinary answers are told by one look, which costs less than a call each."""
+    decode = _DECODER.decode
+    try:
+        messages = [decode(value) for value in values]  # type: ignore[arg-type]  # of None it raises TypeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+        return [read(value) for value in values]
+    if max(map(len, values), default=0) > MOST_BYTES:  # type: ignore[arg-type]  # none is None, or it was raised
+        return [read(value) for value in values]
+    return [
+        message
+        if type(message) is Answer
+        and not message.revision
+        and len(message.response_id) == UUID_BYTES
+        and message.response_id.isascii()
+        else _checked(message)
+        for message in messages
+    ]
+
+
+def _checked(message: FeedbackRecord) -> FeedbackRecord | Unusable:
     if isinstance(message, Answer):
         if not 0 <= message.revision <= MOST_REVISIONS:
             return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
