@@ -58,11 +58,8 @@ class Scoring:
                 await self._score(batch)
 
     async def _score(self, batch: RecordBatch) -> None:
-        records = batch.fetched.records()
-        if not records:
-            return
         try:
-            await self.partitions.apply(batch.partition, records)
+            await self.partitions.apply(batch.partition, batch.fetched.first, batch.fetched.records())
         except Revoked:
             log.info("batch_left", partition=batch.partition, offset=batch.offset)
 

@@ -8,6 +8,7 @@ There is no seam for it, hence the private name; only the processes that read in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, dropwhile
 from typing import Any, Self
 
 from aiokafka.consumer import fetcher
@@ -30,14 +31,12 @@ class Fetched:
         self.stop: int = batches[-1].next_offset
         self.timestamp: int = batches[-1].max_timestamp
 
-    def records(self) -> list[LogRecord]:
-        """Open them; to be done once. Compaction may have left none."""
-        records = [record for batch in self._batches for record in batch]
-        self._batches = []
+    def records(self) -> Iterator[LogRecord]:
+        """Open them one by one; to be done once. Compaction may have left none."""
+        batches, self._batches = self._batches, []
+        records: Iterator[LogRecord] = chain.from_iterable(batches)
         # A fetch brings the whole record batch that its offset is in.
-        if records and records[0].offset < self.first:
-            records = [record for record in records if record.offset >= self.first]
-        return records
+        return dropwhile(lambda record: record.offset < self.first, records)
 
 
 class Unopened:

@@ -33,10 +33,10 @@ SINK_ERASED = Counter("pulse_sink_erased_total", "Erased answers whose rows were
 SINK_REJECTED = Counter("pulse_sink_rejected_total", "Rows that ClickHouse refuses for good", ["table"])
 
 
-def folded(partition: int, effects: Effects, records: int, seconds: float) -> None:
+def folded(partition: int, effects: Effects, seconds: float) -> None:
     """Count one batch of the worker."""
-    RECORDS.inc(records)
-    BATCH_RECORDS.observe(records)
+    RECORDS.inc(effects.records)
+    BATCH_RECORDS.observe(effects.records)
     BATCH_SECONDS.observe(seconds)
     POSITION.labels(partition).set(effects.meta.position)
     STREAM_TIME.labels(partition).set(effects.meta.known_ms / 1000)

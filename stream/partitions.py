@@ -142,24 +142,25 @@ class Partition:
             raise StateNotOfThisLog(self.number, meta.position, why)
         return meta
 
-    async def apply(self, records: Sequence[LogRecord], source: Log) -> None:
+    async def apply(self, first: int, records: Iterable[LogRecord], source: Log) -> None:
         """Fold one batch and write it; its outbox is sent while the next batch of another partition is folded.
 
+        `first`: the offset from which on `records` are all that the log holds.
         The order is the design: (1) what the batch before has to say is acknowledged, (2) changes, position and outbox
         are one atomic write, (3) the outbox is sent and acknowledged, (4) cleared, (5) the offset may be committed.
         """
         await self.drained()
-        await self._fill(records[0].offset, source)
+        await self._fill(first, source)
         self._emit(records)
 
-    def _emit(self, records: Sequence[LogRecord]) -> None:
+    def _emit(self, records: Iterable[LogRecord]) -> None:
         self._still_ours()
         started = time.perf_counter()
         effects = fold(self._state, records, self.number, self._generation, self._partitions)
         messages = encode(effects.outputs)
         self._state.commit(effects, messages)
         self._position = effects.meta.position
-        metrics.folded(self.number, effects, len(records), time.perf_counter() - started)
+        metrics.folded(self.number, effects, time.perf_counter() - started)
         self._draining = asyncio.create_task(self._send(effects.meta.position, messages))
 
     async def _fill(self, first_offset: int, source: Log) -> None:
@@ -259,10 +260,10 @@ class Partitions:
             task = self._opening[number] = asyncio.create_task(self._open(number))
         return task
 
-    async def apply(self, number: int, records: Sequence[LogRecord]) -> None:
-        """Fold one batch of a partition. Raises Revoked when it is taken away meanwhile."""
+    async def apply(self, number: int, first: int, records: Iterable[LogRecord]) -> None:
+        """Fold one batch of a partition, see `Partition.apply`. Raises Revoked when it is taken away meanwhile."""
         partition = await self.ensure(number)
-        await partition.apply(records, self._source)
+        await partition.apply(first, records, self._source)
 
     async def close(self, numbers: Iterable[int]) -> None:
         """Let go of partitions: long work on them is cut short, their outboxes keep what was not acknowledged."""

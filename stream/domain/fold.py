@@ -7,7 +7,8 @@ changes neither the set of events nor the last value of any key.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from schemas import topics
@@ -33,7 +34,7 @@ Teams = dict[bytes | None, TeamBatch | Unusable]  # by the keys of a batch's rec
 
 def fold(
     view: View,
-    records: Sequence[LogRecord],
+    records: Iterable[LogRecord],
     partition: int,
     generation: int = 1,
     partitions: int = topics.PARTITIONS,
@@ -41,34 +42,26 @@ def fold(
     """Apply one batch of log records to one partition.
 
     Shape:   `view` is the read-only port (a dict in tests); one Effects out: changed keys, outputs, new position.
-    Records: in log order; those below the state's position change nothing and say nothing, which makes redelivery
-             safe to count with. One whose key does not lie in `partition` of `partitions` is rejected.
+    Records: in log order, gone through once, a few at a time; those below the state's position change nothing and say
+             nothing, which makes redelivery safe to count with. One whose key does not lie in `partition` of
+             `partitions` is rejected.
     Raises:  nothing a record can cause; one that cannot be used becomes a `Reject`.
     """
     raw_meta, raw_windows = view.get_many((keys.META, keys.WINDOWS))
     meta = Meta() if raw_meta is None else values.META.unpack(raw_meta)
-    lengths = values.live_windows(raw_windows)
-    if records and records[0].offset < meta.position:
-        records = [record for record in records if record.offset >= meta.position]
-    work = Work(view, meta, partition, generation, lengths)
-    for record, at_ms, message, team, key, respondent in _steps(work, records, partitions):
-        work.at(record.offset, at_ms)
-        refused: Unusable | None = None
-        if isinstance(message, Answer):
-            if team is not None:
-                refused = answers.apply(work, team, key, respondent, message, at_ms)
-        elif isinstance(message, Unusable):
-            refused = message
-        elif isinstance(message, EraseRespondent):
-            erasure.erase_respondent(work, message.respondent)
-        elif isinstance(message, Windows):
-            work.set_windows(message.minutes)
-        elif team is not None and not isinstance(message, Tick):
-            refused = _command(work, team, key, message, at_ms)
-        if refused is not None:
-            work.rejects.append(_reject(work, record, refused))
-    if records:
-        last = records[-1]
+    work = Work(view, meta, partition, generation, values.live_windows(raw_windows))
+    teams: Teams = {}
+    count, last = 0, None
+    to_come = iter(records)
+    while chunk := list(islice(to_come, AT_ONCE)):
+        if chunk[0].offset < meta.position:
+            chunk = [record for record in chunk if record.offset >= meta.position]
+            if not chunk:
+                continue
+        count, last = count + len(chunk), chunk[-1]
+        for step in _read(work, chunk, teams, partitions):
+            _apply(work, *step)
+    if last is not None:
         meta = Meta(
             position=last.offset + 1,
             known_ms=work.known_ms,
@@ -77,7 +70,34 @@ def fold(
             generation=generation,
             quiet_until=meta.quiet_until,
         )
-    return work.effects(meta)
+    return work.effects(meta, count)
+
+
+def _apply(
+    work: Work,
+    record: LogRecord,
+    at_ms: int,
+    message: FeedbackRecord | Unusable,
+    team: TeamBatch | None,
+    key: bytes,
+    respondent: bytes | None,
+) -> None:
+    """Apply what one record says."""
+    work.at(record.offset, at_ms)
+    refused: Unusable | None = None
+    if isinstance(message, Answer):
+        if team is not None:
+            refused = answers.apply(work, team, key, respondent, message, at_ms)
+    elif isinstance(message, Unusable):
+        refused = message
+    elif isinstance(message, EraseRespondent):
+        erasure.erase_respondent(work, message.respondent)
+    elif isinstance(message, Windows):
+        work.set_windows(message.minutes)
+    elif team is not None and not isinstance(message, Tick):
+        refused = _command(work, team, key, message, at_ms)
+    if refused is not None:
+        work.rejects.append(_reject(work, record, refused))
 
 
 def _command(
@@ -94,19 +114,13 @@ def record_crc(record: LogRecord) -> int:
     return zlib.crc32(record.value or b"", zlib.crc32(record.key or b""))
 
 
-def _steps(work: Work, records: Sequence[LogRecord], partitions: int) -> Iterator[Step]:
-    teams: Teams = {}
-    for start in range(0, len(records), AT_ONCE):
-        yield from _read(work, records[start : start + AT_ONCE], teams, partitions)
-
-
 def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: int) -> list[Step]:
     """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
     messages = read_all([record.value for record in records])
     for record, message in zip(records, messages, strict=True):
-        at_ms = appended_ms(record) if record.headers else record.timestamp
+        at_ms = appended_ms(record)
         if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Windows | Unusable):
             steps.append((record, at_ms, message, None, b"", None))
             continue

@@ -93,8 +93,7 @@ def team_of(key: bytes | None, partition: int, partitions: int) -> str | Unusabl
 
 def appended_ms(record: LogRecord) -> int:
     """When a record was appended, milliseconds UTC: a copied log carries the original time in a header, which wins."""
-    if record.headers:
-        for name, value in record.headers:
-            if name == topics.APPENDED_HEADER and value.isdigit() and len(value) <= _APPENDED_DIGITS:
-                return int(value)
+    for name, value in record.headers:
+        if name == topics.APPENDED_HEADER and len(value) <= _APPENDED_DIGITS and value.isdigit():
+            return int(value)
     return record.timestamp

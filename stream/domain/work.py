@@ -39,11 +39,15 @@ class Out(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a batch does. `changes`: state keys to their new values, None deletes; they include `m`."""
+    """What a batch does. `changes`: state keys to their new values, None deletes; they include `m`.
+
+    `records`: how many it applied.
+    """
 
     changes: dict[bytes, bytes | None]
     outputs: list[Out]
     meta: Meta
+    records: int = 0
 
 
 class Work:
@@ -239,14 +243,14 @@ class Work:
 
     # -- giving back ---------------------------------------------------------------------------------------------
 
-    def effects(self, meta: Meta) -> Effects:
+    def effects(self, meta: Meta, records: int) -> Effects:
         """Everything this batch changed and says; the last thing to ask of it."""
         changes = self._puts
         for team in self.teams.values():
             team.store(changes)
         expiry.store(self, changes)
         changes[keys.META] = values.META.pack(meta)
-        effects = Effects(changes, list(self._outputs(meta.position)), meta)
+        effects = Effects(changes, list(self._outputs(meta.position)), meta, records)
         # Teams know their work: without this, batches would pile up until the garbage collector comes by.
         self.teams.clear()
         self._due.clear()

@@ -34,7 +34,7 @@ class World:
         self.journal.append(("told", position))
 
     async def apply(self, start: int, stop: int) -> None:
-        await self.partition.apply(self.records[start:stop], self.log)
+        await self.partition.apply(self.records[start].offset, self.records[start:stop], self.log)
 
     @property
     def steps(self) -> list[str]:

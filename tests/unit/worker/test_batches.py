@@ -62,7 +62,7 @@ class TestBatches:
     def test_a_poll_becomes_one_batch_a_partition_small_ones_first(self) -> None:
         poll = {FIRST: [fetched(FIRST, 5, 6, 9)], SECOND: [], OTHER: [fetched(OTHER, 2)]}
         batches = list(BatchScheduler().iterate(poll))
-        assert [(tp, batch.offset, len(batch.fetched.records())) for tp, batch in batches] == [
+        assert [(tp, batch.offset, len(list(batch.fetched.records()))) for tp, batch in batches] == [
             (OTHER, 2, 1),
             (FIRST, 9, 3),
         ]

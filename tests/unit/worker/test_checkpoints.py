@@ -226,7 +226,7 @@ class World:
         self.log.group = 12
 
     async def fold(self, records: list[Record]) -> None:
-        await self.partitions.apply(PARTITION, records)
+        await self.partitions.apply(PARTITION, records[0].offset, records)
         await (await self.partitions.ensure(PARTITION)).drained()
 
     async def wiped(self) -> None:
@@ -281,7 +281,7 @@ async def test_what_is_restored_is_no_part_of_the_checkpoint_any_more(world: Wor
 async def test_a_checkpoint_ahead_of_what_is_committed_says_again_what_was_not_acknowledged(world: World) -> None:
     world.outbox.hold.clear()
     world.log.group = 0
-    await world.partitions.apply(PARTITION, world.log.records[:6])
+    await world.partitions.apply(PARTITION, 0, world.log.records[:6])
     await world.partitions.checkpoint()
     await world.wiped()
     world.log.group = 3

@@ -42,7 +42,7 @@ class World:
         await self.partition.catch_up(self.log)
 
     async def apply(self, *records: Record) -> None:
-        await self.partition.apply(records, self.log)
+        await self.partition.apply(records[0].offset, records, self.log)
         await self.partition.drained()
 
     @property

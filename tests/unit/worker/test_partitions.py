@@ -30,7 +30,7 @@ class World:
         self.partitions = Partitions(root, FIRST, self.outbox, self.log, lambda *told: self.told.append(told))
 
     async def apply(self, records: list[Record], number: int = PARTITION) -> None:
-        await self.partitions.apply(number, records)
+        await self.partitions.apply(number, records[0].offset, records)
         partition = await self.partitions.ensure(number)
         await partition.drained()
 
@@ -72,7 +72,7 @@ async def test_a_partition_is_opened_once_however_many_ask(world: World) -> None
 
 async def test_a_partition_taken_away_while_it_is_opened_lets_go_of_its_files(world: World) -> None:
     world.log.hold.clear()
-    waiting = asyncio.create_task(world.partitions.apply(PARTITION, answers(1)))
+    waiting = asyncio.create_task(world.partitions.apply(PARTITION, 0, answers(1)))
     await asyncio.sleep(0)
     await world.partitions.close([PARTITION])
     with pytest.raises(Revoked):
