@@ -65,7 +65,8 @@ def apply(
         new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms, first=found is None)
     work.put_answer(key, new)
     team.say(answer.response_id, new)
-    team.finish(answer.response_id)
+    if team.cause is not None:
+        team.finish(answer.response_id)
     return None
 
 

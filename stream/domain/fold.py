@@ -59,8 +59,22 @@ def fold(
             if not chunk:
                 continue
         count, last = count + len(chunk), chunk[-1]
-        for step in _read(work, chunk, teams, partitions):
-            _apply(work, *step)
+        for record, at_ms, message, team, key, respondent in _read(work, chunk, teams, partitions):
+            work.at(record.offset, at_ms)
+            refused: Unusable | None = None
+            if isinstance(message, Answer):
+                if team is not None:
+                    refused = answers.apply(work, team, key, respondent, message, at_ms)
+            elif isinstance(message, Unusable):
+                refused = message
+            elif isinstance(message, EraseRespondent):
+                erasure.erase_respondent(work, message.respondent)
+            elif isinstance(message, Windows):
+                work.set_windows(message.minutes)
+            elif team is not None and not isinstance(message, Tick):
+                refused = _command(work, team, key, message, at_ms)
+            if refused is not None:
+                work.rejects.append(_reject(work, record, refused))
     if last is not None:
         meta = Meta(
             position=last.offset + 1,
@@ -71,33 +85,6 @@ def fold(
             quiet_until=meta.quiet_until,
         )
     return work.effects(meta, count)
-
-
-def _apply(
-    work: Work,
-    record: LogRecord,
-    at_ms: int,
-    message: FeedbackRecord | Unusable,
-    team: TeamBatch | None,
-    key: bytes,
-    respondent: bytes | None,
-) -> None:
-    """Apply what one record says."""
-    work.at(record.offset, at_ms)
-    refused: Unusable | None = None
-    if isinstance(message, Answer):
-        if team is not None:
-            refused = answers.apply(work, team, key, respondent, message, at_ms)
-    elif isinstance(message, Unusable):
-        refused = message
-    elif isinstance(message, EraseRespondent):
-        erasure.erase_respondent(work, message.respondent)
-    elif isinstance(message, Windows):
-        work.set_windows(message.minutes)
-    elif team is not None and not isinstance(message, Tick):
-        refused = _command(work, team, key, message, at_ms)
-    if refused is not None:
-        work.rejects.append(_reject(work, record, refused))
 
 
 def _command(

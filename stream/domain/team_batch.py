@@ -22,13 +22,13 @@ class TeamBatch:
     """See the module. Mutable; made by `Work.of`, one a team and batch."""
 
     __slots__ = (
-        "_cause",
         "_closed",
         "_deltas",
         "_stored_due",
         "_windows",
         "answers",
         "asked",
+        "cause",
         "changed",
         "corrections",
         "name",
@@ -50,7 +50,7 @@ class TeamBatch:
         self.changed = False
         self._windows: Team | None = None
         self._stored_due = 0
-        self._cause: Cause | None = None
+        self.cause: Cause | None = None
         self._deltas: list[PaneDelta] = []
         self._closed: list[PaneChange] = []  # panes that this batch has changed, and that have left the state since
 
@@ -74,11 +74,9 @@ class TeamBatch:
         team.t = work.minute
         team.version = self.pane_versions[minute] = work.version
         self.changed = True
-        due = team.due
-        windows.add(team, minute, BANDS[score], of_all, of_latest, work.windows)
-        if team.due != due:
+        if windows.add(team, minute, BANDS[score], of_all, of_latest, work.windows):
             work.due(self, team.due)
-        if self._cause is not None:
+        if self.cause is not None:
             if of_all:
                 self._deltas.append(PaneDelta(minute, "all", score, of_all))
             if of_latest:
@@ -86,18 +84,18 @@ class TeamBatch:
 
     def because(self, cause: Cause) -> None:
         """What the record at hand counts from here on corrects something shown."""
-        if self._cause is None:
-            self._cause = cause
+        if self.cause is None:
+            self.cause = cause
 
     def finish(self, response_id: str, kind: str = "correction") -> None:
         """The record at hand has been applied: say what it corrected, if anything.
 
         `kind` tells corrections of one record apart: only `erase_respondent` makes more than one.
         """
-        cause, deltas = self._cause, self._deltas
+        cause, deltas = self.cause, self._deltas
         if cause is None:
             return
-        self._cause, self._deltas = None, []
+        self.cause, self._deltas = None, []
         if not deltas:
             return
         work = self.work

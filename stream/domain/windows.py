@@ -39,22 +39,27 @@ def ring_of(t: int, minute: int, lengths: Lengths) -> int:
     return bisect_right(lengths, t - minute)
 
 
-def add(team: Team, minute: int, band: int, of_all: int, of_latest: int, lengths: Lengths) -> None:
+def add(team: Team, minute: int, band: int, of_all: int, of_latest: int, lengths: Lengths) -> bool:
     """Count answers of pane `minute` in or out: so many more of a band (0..2: D, N, P) for each policy.
+
+    True when the windows are due at another minute from now on.
 
     The team must stand at the live minute with nothing due (`advance`).
     """
     j = bisect_right(lengths, team.t - minute)
     if j == len(lengths):
-        return
+        return False
     ring = team.rings[j]
     ring[band + 1] += of_all
     ring[band + 4] += of_latest
-    if not ring[0] or minute < ring[0]:
-        ring[0] = minute
-        due = minute + lengths[j]
-        if not team.due or due < team.due:
-            team.due = due
+    if ring[0] and minute >= ring[0]:
+        return False
+    ring[0] = minute
+    due = minute + lengths[j]
+    if team.due and due >= team.due:
+        return False
+    team.due = due
+    return True
 
 
 def advance(team: Team, t: int, panes: Panes, lengths: Lengths) -> None:
