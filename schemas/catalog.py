@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 from schemas import topics
 from schemas.changes import Position, TeamChanges
 from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Tick, Windows
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.followups import FollowupEvent
 from schemas.people import Person
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted, BatchResult, ProblemBody, ResponseIn
 from schemas.scores import TeamScores
@@ -26,12 +27,13 @@ class Record(NamedTuple):
 # Every kind of record of every topic. A tombstone of people.v1 is a key without a value and has no type.
 RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
     topics.FEEDBACK: (
-        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase)),
+        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase), Record(Policy)),
         *(Record(EraseRespondent, keyed=False), Record(Windows, keyed=False), Record(Tick, keyed=False)),
     ),
     topics.PEOPLE: (Record(Person),),
     topics.TEAM_SCORES: (Record(TeamScores),),
     topics.TEAM_CHANGES: (Record(TeamChanges), Record(Position, keyed=False)),
+    topics.TEAM_POLICIES: (Record(TeamPolicy),),
     topics.FOLLOWUPS: (Record(FollowupEvent), Record(Position, keyed=False)),
     topics.REJECTS: (Record(Reject),),
 }
@@ -45,6 +47,7 @@ KEYS: Final[Mapping[str, str | None]] = {
     topics.PEOPLE: rf"{_TEAM}\|{_ID}$",
     topics.TEAM_SCORES: TEAM_PATTERN,
     topics.TEAM_CHANGES: TEAM_PATTERN,
+    topics.TEAM_POLICIES: TEAM_PATTERN,
     topics.FOLLOWUPS: TEAM_PATTERN,
     topics.REJECTS: None,
 }
@@ -75,6 +78,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
     Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
     Flow("worker", "send", topics.TEAM_CHANGES, "What a batch has changed; each batch ends with a Position."),
+    Flow("worker", "send", topics.TEAM_POLICIES, "What a team promises, whenever that has changed."),
     Flow("worker", "send", topics.FOLLOWUPS, "The events of cases; each batch ends with a Position."),
     Flow("worker", "send", topics.PEOPLE, "Tombstones of erased answers, also when such an answer is sent once more."),
     Flow("worker", "send", topics.REJECTS, "Records of the log that could not be used."),
@@ -93,6 +97,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
         topics.FOLLOWUPS,
         "Tells people about a case. Group pulse-alerts, committed once an event is in SQLite.",
     ),
+    Flow("alerts", "receive", topics.TEAM_POLICIES, "Whom a team wants told, and when. No group."),
     Flow("alerts", "receive", topics.PEOPLE, "The comment and the contact that an alert shows. No group."),
 )
 

@@ -6,7 +6,7 @@ stands here: it goes to `people.v1` (`schemas.people`), and `respondent` is a ke
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -94,7 +94,34 @@ class Windows(msgspec.Struct, tag_field="type", tag="windows", omit_defaults=Tru
     v: int = 1
 
 
-FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | Tick
+HOUR_MS: Final = 3_600_000
+
+
+class Policy(msgspec.Struct, tag_field="type", tag="policy", omit_defaults=True, frozen=True, gc=False):
+    """What a team promises from here on, and all that goes with it. Key: the team. The last in the log holds.
+
+    `rev` is a hash of what it was made from. First contact within `contact_ms` and resolution within `resolve_ms` of
+    working time, which is `open`: starts and ends of intervals in turn, ascending, milliseconds UTC; empty for around
+    the clock. The calendar is expanded up to `until_ms`; what lies beyond counts around the clock. `remind_ms`: so much
+    working time before a deadline; `escalate_ms`: so much after it, one a level, ascending. An answer older than
+    `raise_within_ms` is not followed up. `root_causes`: what a case may be resolved with; empty for anything. `config`:
+    the team's whole configuration, for who tells people; it may name staff, and never a customer.
+    """
+
+    rev: str
+    v: int = 1
+    contact_ms: int = 10 * HOUR_MS
+    resolve_ms: int = 72 * HOUR_MS
+    open: tuple[int, ...] = ()
+    until_ms: TimeMs | None = None
+    remind_ms: tuple[int, ...] = ()
+    escalate_ms: tuple[int, ...] = ()
+    raise_within_ms: int = 7 * 24 * HOUR_MS
+    root_causes: tuple[str, ...] = ()
+    config: dict[str, Any] = {}
+
+
+FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | Policy | Tick
 
 # Commands for everybody: they have no key, and one copy of each stands in every partition.
 EVERYWHERE: Final = (EraseRespondent, Windows)

@@ -19,6 +19,7 @@ FEEDBACK: Final = "feedback.v1"
 PEOPLE: Final = "people.v1"
 TEAM_SCORES: Final = "team-scores.v1"
 TEAM_CHANGES: Final = "team-changes.v1"
+TEAM_POLICIES: Final = "team-policies.v1"
 FOLLOWUPS: Final = "followups.v1"
 REJECTS: Final = "rejects.v1"
 
@@ -77,6 +78,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         _retained(30),
         "What changed, packed per team and batch: minute panes, resolved answers, corrections.",
     ),
+    Topic(TEAM_POLICIES, "team", PARTITIONS, _compacted(DAY_MS), "What a team promises; the newest is enough."),
     Topic(FOLLOWUPS, "team", PARTITIONS, _retained(430), "Every change of a follow-up case, one event each."),
     Topic(REJECTS, "key of the record", PARTITIONS, _retained(90), "Records that could not be used, and why."),
 )

@@ -14,6 +14,7 @@ from msgspec import structs
 from schemas import topics
 from schemas.changes import ChangesRecord, Position, TeamChanges
 from schemas.followups import FollowupEvent, FollowupRecord
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import ids, keys, values
@@ -28,6 +29,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[msgspec.Struct]]] = {
     topics.TEAM_SCORES: msgspec.json.Decoder(TeamScores),
     topics.TEAM_CHANGES: msgspec.json.Decoder(ChangesRecord),
+    topics.TEAM_POLICIES: msgspec.json.Decoder(TeamPolicy),
     topics.FOLLOWUPS: msgspec.json.Decoder(FollowupRecord),
     topics.REJECTS: msgspec.json.Decoder(Reject),
 }
@@ -103,6 +105,7 @@ _MOMENTS: Final[Mapping[bytes, Callable[[bytes, bytes], int]]] = {
     b"l": lambda _, raw: values.NEWEST.unpack(raw).event_ms,
     b"p": lambda key, _: keys.pane_minute(key) * MINUTE_MS,
     b"c": lambda _, raw: values.CASE.unpack(raw).raised_ms,
+    b"t": lambda _, raw: values.POLICY.unpack(raw).at_ms,
     # Says the same as the cases, and the answers.
     b"q": lambda _key, _raw: 0,
     b"h": lambda _key, _raw: 0,
@@ -202,6 +205,8 @@ class Outputs:
         at = topic.encode() + b" "
         if isinstance(message, TeamScores):
             yield at + message.team.encode(), message.version, message, _WHOLE
+        elif isinstance(message, TeamPolicy):
+            yield at + message.team.encode(), message.version, message, message.at_ms
         elif isinstance(message, TeamChanges):
             team = message.team.encode() + b" "
             for pane in message.panes:

@@ -160,6 +160,10 @@ def _case(raw: bytes, facts: Facts) -> bytes:
     return values.CASE.pack(structs.replace(values.CASE.unpack(raw), version=0, changed_ms=0))
 
 
+def _policy(raw: bytes, _: Facts) -> bytes:
+    return values.POLICY.pack(structs.replace(values.POLICY.unpack(raw), version=0))
+
+
 # What has to be the same of a value, by the first letter of its key (`stream.domain.keys`). Keys that hold an offset
 # are not here (`a`, `h`): they are made from the answers. The list of windows is of a partition, and in the windows.
 _SAME: Final[Mapping[bytes, Callable[[bytes, Facts], bytes]]] = {
@@ -168,6 +172,7 @@ _SAME: Final[Mapping[bytes, Callable[[bytes, Facts], bytes]]] = {
     b"p": lambda raw, _: raw,
     b"c": _case,
     b"q": lambda raw, _: raw,
+    b"t": _policy,
 }
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.generations import Generation
-from schemas.topics import TEAM_SCORES
+from schemas.topics import TEAM_POLICIES, TEAM_SCORES
 from stream.comparing import OUTPUTS, Outputs, Tally, compare_states
 from stream.domain.fold import fold
 from stream.domain.minutes import HORIZON_MS
@@ -162,7 +162,7 @@ async def fold_log(
 
 async def _stands(outputs: Outputs, topic: str, log: Log, partition: int) -> None:
     first, end = await log.bounds(partition)
-    if first and topic != TEAM_SCORES:  # of which the newest stays
+    if first and topic not in (TEAM_SCORES, TEAM_POLICIES):  # of which the newest stays
         outputs.truncated(topic)
     if first < end:
         async with aclosing(log.read(partition, first, end)) as batches:

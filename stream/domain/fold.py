@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Final
 
 from schemas import topics
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Tick, Windows
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Policy, Tick, Windows
 from schemas.rejects import Reject
-from stream.domain import answers, erasure, ids, keys, values
+from stream.domain import answers, erasure, ids, keys, policies, values
 from stream.domain.minutes import MINUTE_MS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
 from stream.domain.scores import BANDS
@@ -88,8 +88,11 @@ def fold(
 
 
 def _command(
-    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase, at_ms: int
+    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase | Policy, at_ms: int
 ) -> Unusable | None:
+    if isinstance(message, Policy):
+        policies.apply(work, team.name, message)
+        return None
     if isinstance(message, Erase):
         erasure.erase(work, team, key, message.response_id)
         return None
@@ -117,6 +120,9 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
             team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
         if isinstance(team, Unusable):
             steps.append((record, at_ms, team, None, b"", None))
+            continue
+        if isinstance(message, Policy):
+            steps.append((record, at_ms, message, team, b"", None))
             continue
         prefixes = team.prefixes
         key = prefixes.answer + message.response_id.encode()

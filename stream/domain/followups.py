@@ -12,14 +12,9 @@ from typing import Final
 from msgspec import structs
 
 from schemas.followups import Case, Kind, State
-from stream.domain import cases, ids, keys
+from stream.domain import cases, clocks, ids, keys, policies
 from stream.domain.values import OPEN, PLAIN, Resolved
 from stream.domain.work import Work
-
-HOUR_MS: Final = 3_600_000
-RAISE_WITHIN_MS: Final = 7 * 24 * HOUR_MS  # an older answer is counted, but nobody is called about it
-CONTACT_MS: Final = 10 * HOUR_MS
-RESOLVE_MS: Final = 72 * HOUR_MS
 
 ERASED: Final[Kind] = "followup.answer_erased"
 BY_ITSELF: Final[frozenset[State]] = frozenset({"rescored", "withdrawn"})  # closed by no person
@@ -88,7 +83,7 @@ def _begin(work: Work, team: str, response_id: str, new: Resolved, appended_ms: 
     """A detractor answer that nobody has been called about: raise or join a case, unless it is too old for that."""
     if new.history:
         return structs.replace(new, not_raised="history")
-    if new.event_ms < appended_ms - RAISE_WITHIN_MS:
+    if new.event_ms < appended_ms - policies.of(work, team).raise_within_ms:
         return structs.replace(new, not_raised="too_old")
     return _enter(work, team, response_id, new, first=first)
 
@@ -116,8 +111,8 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         n=before.n + 1 if before else 1,
         raised_ms=work.known_ms,
         changed_ms=work.known_ms,
-        contact_due_ms=work.known_ms + CONTACT_MS,
-        resolve_due_ms=work.known_ms + RESOLVE_MS,
+        contact_due_ms=0,
+        resolve_due_ms=0,
         answers=(response_id,),
         version=work.version,
         respondent=new.respondent,
@@ -128,6 +123,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         callback_ms=context.callback_ms,
         personal=new.personal,
     )
+    case = clocks.start(work, case)
     cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
     cases.hold(work, case)
     if before is None:
@@ -138,7 +134,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
 def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
     """An answer of a case was edited or excluded: close, reopen, or just say so. Gives the case the answer ends in."""
     if response_id == case.response_id:
-        context = new.context or PLAIN
+        context, callback_ms = new.context or PLAIN, case.callback_ms
         case = structs.replace(
             case,
             score=new.score,
@@ -148,6 +144,8 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             medium=context.medium,
             callback_ms=context.callback_ms,
         )
+        if case.callback_ms != callback_ms:  # another time was agreed, or none
+            case = clocks.start_contact(work, case)
     case = structs.replace(case, personal=case.personal or new.personal)
     unhappy = cases.is_detractor(new) or cases.any_detractor(work, case, but=response_id)
     if case.state in OPEN and not unhappy:
@@ -214,12 +212,7 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
 
 def _reopen(work: Work, case: Case, response_id: str) -> Case:
     """The customer is unhappy again: the same case, with new clocks; the respondent's younger one joins it."""
-    case = structs.replace(
-        case,
-        state="open",
-        contact_due_ms=work.known_ms + CONTACT_MS,
-        resolve_due_ms=work.known_ms + RESOLVE_MS,
-    )
+    case = clocks.start(work, structs.replace(case, state="open"))
     other = cases.open_case_of(work, case.team, case.respondent)
     case = cases.tell(work, case, "followup.reopened", response_id)
     if other is None:

@@ -8,6 +8,7 @@ w·team                          the live windows of a team                     
 x·minute·team                   when a team's windows next move without an answer empty
 c·team·case                     a follow-up case                                  schemas.followups.Case
 q·team·respondent               the open case of a respondent                     utf-8
+t·team                          what the team promises                            schemas.policies.TeamPolicy
 v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
 m                               position, stream time, identity                   values.Meta
@@ -25,6 +26,7 @@ WINDOWS: Final = b"v"
 TEAM: Final = b"w"
 ANSWERS_OF: Final = b"a"
 DUE: Final = b"x"
+POLICY: Final = b"t"
 LEAVING: Final = b"h"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
@@ -106,6 +108,10 @@ def team(name: str) -> bytes:
     return prefixes(name).team
 
 
+def policy(team: str) -> bytes:
+    return POLICY + text(team)
+
+
 def due(minute: int, name: str) -> bytes:
     return DUE + number(minute) + text(name)
 
@@ -125,7 +131,7 @@ def of_respondents(team: str) -> bytes:
 
 
 def team_in(key: bytes) -> str:
-    """The team of a key that begins with one: `r`, `a`, `l`, `p`, `w`, `c`, `q`."""
+    """The team of a key that begins with one: `r`, `a`, `l`, `p`, `w`, `c`, `q`, `t`."""
     return key[3 : 3 + int.from_bytes(key[1:3], "big")].decode()
 
 

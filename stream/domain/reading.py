@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Tick, Windows
+from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Policy, Tick, Windows
+from stream.domain import policies
 from stream.domain.keys import UUID_BYTES
 from stream.domain.minutes import are_windows
 from stream.domain.view import LogRecord
@@ -74,6 +75,9 @@ def _checked(message: FeedbackRecord) -> FeedbackRecord | Unusable:
         if isinstance(message, Windows) and not are_windows(message.minutes):
             return Unusable("bad_field", "minutes are 1 to 20 lengths, ascending, none over 366 days")
         return message
+    elif isinstance(message, Policy):
+        flaw = policies.flaw(message)
+        return message if flaw is None else Unusable("bad_field", flaw)
     if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
         return Unusable("bad_field", "response_id is a UUID")
     return message

@@ -7,10 +7,11 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from schemas.followups import Case, State
+from schemas.policies import TeamPolicy
 from stream.domain import minutes
 
 VERSION: Final = b"\x01"
-FOLD_VERSION: Final = 2  # grows when the fold would give other values for the same log: the state is then rebuilt
+FOLD_VERSION: Final = 3  # grows when the fold would give other values for the same log: the state is then rebuilt
 
 T = TypeVar("T")
 
@@ -134,6 +135,7 @@ META: Final[Codec[Meta]] = Codec(Meta)
 WINDOWS: Final[Codec[tuple[int, ...]]] = Codec(tuple[int, ...])
 PANE: Final[Codec[list[int]]] = Codec(list[int])
 CASE: Final[Codec[Case]] = Codec(Case)
+POLICY: Final[Codec[TeamPolicy]] = Codec(TeamPolicy)
 
 
 def live_windows(raw: bytes | None) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from schemas import topics
 from schemas.changes import Position
 from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from stream.domain import expiry, ids, keys, values, windows
 from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
@@ -72,6 +73,10 @@ class Work:
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
         self.rejects: list[tuple[bytes | None, Reject]] = []
+        self.policies: dict[
+            str, TeamPolicy | None
+        ] = {}  # as far as they have been asked for (`stream.domain.policies`)
+        self.policies_set: dict[str, TeamPolicy] = {}
         self.forgotten: dict[bytes, None] = {}  # keys of `people.v1` whose text goes
         # Keys of what has come with the record at hand, and leaves the state with the horizon (`stream.domain.expiry`).
         self.leaving: list[bytes] = []
@@ -265,6 +270,8 @@ class Work:
                 yield Out(topics.TEAM_CHANGES, name.encode(), changed)
             if team.changed:
                 yield Out(topics.TEAM_SCORES, name.encode(), team.scores())
+        for name, policy in self.policies_set.items():
+            yield Out(topics.TEAM_POLICIES, name.encode(), policy)
         for person in self.forgotten:
             yield Out(topics.PEOPLE, person, None)
         for key, reject in self.rejects:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from schemas import changes, feedback, followups, people, rejects, scores
+from schemas import changes, feedback, followups, people, policies, rejects, scores
 
 FIXTURES = Path(__file__).with_name("fixtures")
 RESPONSE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -50,6 +50,26 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
     "erase.v1": (feedback.FeedbackRecord, feedback.Erase(RESPONSE)),
     "erase-respondent.v1": (feedback.FeedbackRecord, feedback.EraseRespondent(RESPONDENT)),
     "windows.v1": (feedback.FeedbackRecord, feedback.Windows((60, 1_440, 10_080))),
+    "policy.v1": (
+        feedback.FeedbackRecord,
+        feedback.Policy(
+            rev="5f2c1a9be07d4c11",
+            contact_ms=7_200_000,
+            resolve_ms=86_400_000,
+            open=(1_795_420_800_000, 1_795_449_600_000, 1_795_507_200_000, 1_795_536_000_000),
+            until_ms=1_795_564_800_000,
+            remind_ms=(3_600_000,),
+            escalate_ms=(0, 3_600_000),
+            raise_within_ms=86_400_000,
+            root_causes=("price", "delay"),
+            config={"timezone": "Europe/Copenhagen", "on_call": ["ada", "bo"]},
+        ),
+    ),
+    "policy-least.v1": (feedback.FeedbackRecord, feedback.Policy("5f2c1a9be07d4c11")),
+    "team-policy.v1": (
+        policies.TeamPolicy,
+        policies.TeamPolicy("team-9", VERSION, AT, feedback.Policy("5f2c1a9be07d4c11", contact_ms=7_200_000)),
+    ),
     "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
     "changes.v1": (
         changes.ChangesRecord,
@@ -182,7 +202,7 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
         ),
     ),
 }
-FREE = {"attributes", "answers"}  # mappings of the clients' own names: nothing in them is a field
+FREE = {"attributes", "answers", "config"}  # mappings of the clients' own names: nothing in them is a field
 
 
 def fixture(name: str) -> bytes:
@@ -239,7 +259,7 @@ def test_a_record_of_a_type_that_is_not_known_is_refused_and_not_guessed_at() ->
 def test_every_record_type_has_a_fixture_and_every_fixture_is_read() -> None:
     unions = (feedback.FeedbackRecord, changes.ChangesRecord, followups.FollowupRecord)
     types = {member for union in unions for member in get_args(union)}
-    types |= {people.Person, rejects.Reject, scores.TeamScores}
+    types |= {people.Person, rejects.Reject, scores.TeamScores, policies.TeamPolicy}
     assert {type(expected) for _, expected in RECORDED.values()} == types
     assert {path.name.removesuffix(".json") for path in FIXTURES.iterdir()} == set(RECORDED)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from schemas.changes import AnswerChange, PaneChange, Position, TeamChanges
 from schemas.followups import FollowupEvent
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain.work import Out
@@ -20,6 +21,7 @@ TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {
     FollowupEvent: ("followups.v1",),
     Reject: ("rejects.v1",),
     TeamScores: ("team-scores.v1",),
+    TeamPolicy: ("team-policies.v1",),
     TeamChanges: ("team-changes.v1",),
     Position: ("team-changes.v1", "followups.v1"),
     type(None): ("people.v1",),
@@ -38,6 +40,7 @@ class Downstream:
         self.caused: dict[Name, int] = {}
         self.values: dict[Name, Any] = {}
         self.scores: dict[str, TeamScores] = {}
+        self.policies: dict[str, TeamPolicy] = {}
         self.panes: dict[tuple[str, int], PaneChange] = {}
         self.answers: dict[tuple[str, str], AnswerChange] = {}
         self.times: dict[str, set[int]] = {}  # event id to when it was said to happen
@@ -58,6 +61,8 @@ class Downstream:
             self._once(("reject", message.id), message, message.offset)
         elif isinstance(message, TeamScores):
             self._scores(message)
+        elif isinstance(message, TeamPolicy):
+            self._policy(message)
         elif isinstance(message, TeamChanges):
             self._changes(message)
         elif isinstance(message, Position):
@@ -79,6 +84,13 @@ class Downstream:
         held = self.scores.get(scores.team)
         if held is None or held.version <= scores.version:
             self.scores[scores.team] = scores
+
+    def _policy(self, policy: TeamPolicy) -> None:
+        same = self.values.setdefault(("policy", policy.team, policy.version), policy)
+        assert same == policy, "one version of a policy is two different ones"
+        held = self.policies.get(policy.team)
+        if held is None or held.version <= policy.version:
+            self.policies[policy.team] = policy
 
     def _changes(self, changes: TeamChanges) -> None:
         team = changes.team

@@ -16,6 +16,7 @@ import msgspec
 from schemas import topics
 from schemas.changes import AnswerChange, Correction, PaneChange, TeamChanges
 from schemas.followups import FollowupEvent
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import keys, values
@@ -28,7 +29,7 @@ from stream.state import Message
 MINUTE: Final = 60_000
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
-START_MS: Final = 1_790_000_040_000  # 2026-09-21 13:34 UTC, a whole minute
+START_MS: Final = 1_790_000_040_000  # 2026-09-21 14:14 UTC, a whole minute
 
 PARTITION: Final = 3
 TEAMS: Final = tuple(
@@ -141,6 +142,18 @@ def windows_value(*minutes: int) -> bytes:
     return json.dumps({"type": "windows", "minutes": minutes}).encode()
 
 
+def policy_value(**fields: Any) -> bytes:
+    """A `policy` record's value. `rev` is made of the other fields unless it is given."""
+    return json.dumps({"type": "policy", "rev": content_hash(fields), **fields}).encode()
+
+
+def office_hours(days: int, first_ms: int = START_MS - 3 * DAY) -> tuple[int, ...]:
+    """Working intervals of so many days on end, 09:00 to 12:30 and 13:00 to 17:00 UTC."""
+    midnight = first_ms - first_ms % DAY
+    hours = (9 * HOUR, 12 * HOUR + HOUR // 2, 13 * HOUR, 17 * HOUR)
+    return tuple(midnight + day * DAY + at for day in range(days) for at in hours)
+
+
 TICK: Final = b'{"type":"tick"}'
 
 
@@ -164,6 +177,10 @@ class LogBuilder:
     def answer(self, number: int, score: int, *, team: str = TEAMS[0], **fields: Any) -> Record:
         """One answer, appended now."""
         return self.append(team.encode(), answer_value(number, score, **fields))
+
+    def policy(self, *, team: str = TEAMS[0], **fields: Any) -> Record:
+        """A team's policy holds from now on."""
+        return self.append(team.encode(), policy_value(**fields))
 
     def tick(self, after_ms: int = 0) -> Record:
         """Time passes."""
@@ -201,6 +218,10 @@ class Run:
     def corrections(self) -> list[tuple[str, Correction]]:
         """(team, correction)."""
         return [(change.team, item) for change in self.messages(TeamChanges) for item in change.corrections]
+
+    @property
+    def policies(self) -> list[TeamPolicy]:
+        return self.messages(TeamPolicy)
 
     @property
     def tombstones(self) -> list[bytes | None]:

@@ -5,13 +5,17 @@ The recount (`recount.py`) gives the truth. What is here reads the state's keys 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from schemas.changes import AnswerChange, TeamChanges
-from schemas.followups import Case
+from schemas.followups import Case, FollowupEvent
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import keys, values
@@ -19,7 +23,7 @@ from stream.domain.ids import NAMESPACE
 from stream.domain.minutes import WINDOWS
 from stream.domain.values import Resolved
 from stream.domain.work import Out
-from tests.unit.stream.fakes import PARTITION, FakeState, Record
+from tests.unit.stream.fakes import HOUR, PARTITION, FakeState, Record
 from tests.unit.stream.recount import HORIZON, Counts, Recount, tally
 
 OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
@@ -251,6 +255,27 @@ def assert_closed_panes_stay(outputs: Iterable[Out], truth: Recount) -> None:
             changed = {pane.minute for pane in message.panes}
             changed |= {delta.minute for one in message.corrections for delta in one.deltas}
             assert all(minute >= truth.closed for minute in changed)
+
+
+def assert_policies_hold(state: FakeState, said: Mapping[str, TeamPolicy], truth: Recount) -> None:
+    """Of each team the last policy of the log is held, and said. `said`: the newest of each team."""
+    held = {key[3:].decode(): values.POLICY.unpack(raw) for key, raw in state.data.items() if key[:1] == b"t"}
+    assert held == said
+    found = {team: json.loads(msgspec.json.encode(one.policy)) for team, one in held.items()}
+    assert found == truth.policies
+
+
+def assert_promised(outputs: Iterable[Out], truth: Recount) -> None:
+    """A case that one record raises or opens again is due when the team's policy has it, or when a call was agreed."""
+    for event in (out.message for out in outputs):
+        if isinstance(event, FollowupEvent) and event.kind in ("followup.raised", "followup.reopened"):
+            case = event.case
+            called_ms = case.callback_ms if case.callback_ms and case.callback_ms > truth.stream_ms else None
+            contact_ms = called_ms or truth.promised(case.team, "contact_ms", 10 * HOUR)
+            assert (case.contact_due_ms, case.resolve_due_ms) == (
+                contact_ms,
+                truth.promised(case.team, "resolve_ms", 72 * HOUR),
+            )
 
 
 def _held(state: FakeState) -> dict[tuple[str, str], Resolved]:

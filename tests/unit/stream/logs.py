@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,6 +20,8 @@ from tests.unit.stream.fakes import (
     answer_value,
     command_value,
     erase_respondent_value,
+    office_hours,
+    policy_value,
     windows_value,
 )
 
@@ -41,13 +43,35 @@ NEXT: Final = -1  # the revision after the greatest one of that id so far
 _KINDS: Final = (
     ["answer"] * 20
     + ["again"] * 4
-    + ["tick", "tick", "bad", "exclude", "exclude", "exclude", "include", "erase", "erase_respondent", "windows"]
+    + [
+        "tick",
+        "tick",
+        "bad",
+        "exclude",
+        "exclude",
+        "exclude",
+        "include",
+        "erase",
+        "erase_respondent",
+        "windows",
+        "policy",
+    ]
 )
 _REASONS: Final = ["test", "bot", "test", "invalid", "duplicate_person"]
 # Minutes; those of the last two are refused.
 WINDOW_LISTS: Final = [
     *[(60, 1_440, 10_080, 43_200, 129_600), (1,), (1, 2, 3, 5, 60), (90, 527_040), (7 * 1_440,), tuple(range(1, 21))],
     *[(60, 60), (527_041,)],
+]
+_HOURS: Final = office_hours(40)
+# The last two are refused.
+POLICIES: Final[list[dict[str, Any]]] = [
+    {"contact_ms": HOUR, "resolve_ms": 2 * HOUR, "raise_within_ms": 30 * DAY},
+    {"open": _HOURS, "until_ms": _HOURS[-1] + DAY},
+    {"open": _HOURS, "until_ms": _HOURS[-1], "contact_ms": 90 * MINUTE, "config": {"routes": [{"to": "ada"}]}},
+    {"raise_within_ms": DAY, "root_causes": ["price"]},
+    {"open": _HOURS[::-1], "until_ms": _HOURS[-1]},
+    {"contact_ms": 0},
 ]
 # How far the broker's clock moves on; it steps back a little when a partition gets another leader.
 _CALM: Final = [0] * 6 + [1, 999, 30_000, MINUTE - 1, MINUTE, MINUTE + 1, 5 * MINUTE, 59 * MINUTE, HOUR, -5_000]
@@ -109,6 +133,8 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
             builder.append(None, erase_respondent_value(_pick(["anna", "bo"], b[3])), skip=skip)
         elif kind == "windows":
             builder.append(None, windows_value(*_pick(WINDOW_LISTS, b[3])), skip=skip)
+        elif kind == "policy":
+            builder.append(team.encode(), policy_value(**_pick(POLICIES, b[3])), skip=skip)
         elif kind == "bad":
             builder.append(*_unusable(b[3], team))
         else:

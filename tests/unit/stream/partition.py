@@ -17,6 +17,8 @@ from tests.unit.stream.holding import (
     assert_all_holds,
     assert_closed_panes_stay,
     assert_named_after,
+    assert_policies_hold,
+    assert_promised,
     assert_said_hold,
 )
 from tests.unit.stream.recount import Recount
@@ -41,6 +43,8 @@ class Reference:
         assert_named_after(record, effects.outputs)
         self.truth.read(record)
         assert_closed_panes_stay(effects.outputs, self.truth)
+        assert_promised(effects.outputs, self.truth)
+        assert_policies_hold(self.state, self.said.policies, self.truth)
         self.held[effects.meta.position] = dict(self.state.data)
         assert_all_holds(self.state, self.said.scores, self.truth)
         assert_said_hold(self.said.answers, self.state, self.truth)
@@ -161,6 +165,7 @@ class Worker:
         told, all_said = self.downstream, self.reference.said
         assert told.once == all_said.once
         assert told.scores == all_said.scores
+        assert told.policies == all_said.policies
         assert told.panes == all_said.panes
         assert told.forgotten == all_said.forgotten
         assert told.values.items() <= all_said.values.items()

@@ -75,6 +75,7 @@ class Recount:
     just_forgotten: list[tuple[str, str]] = field(default_factory=list)  # by the last record
     forgotten: dict[tuple[str, str], Counted] = field(default_factory=dict)  # ever; as they were last
     windows: tuple[int, ...] = (60, 1440, 7 * 1440, 30 * 1440, 90 * 1440)
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)  # by team
     erased: set[tuple[str, str]] = field(default_factory=set)
     tombstones: list[tuple[str, str]] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
@@ -144,6 +145,12 @@ class Recount:
             return "bad_key"
         if (murmur2(record.key) & 0x7FFFFFFF) % 16 != self.partition:
             return "wrong_partition"
+        if fields["type"] == "policy":
+            hours = fields.get("open", [])
+            if len(hours) % 2 or sorted(set(hours)) != hours or fields.get("contact_ms", 1) <= 0:
+                return "bad_field"
+            self.policies[record.key.decode()] = fields
+            return None
         name = record.key.decode(), fields["response_id"]
         if fields["type"] == "erase":
             self._erase(name)
@@ -174,7 +181,8 @@ class Recount:
         if old is not None and old.reasons == reasons and answer is old:
             return old
         answer = replace(answer, reasons=frozenset(reasons))
-        in_time = not answer.history and at_ms - answer.event_ms <= 7 * DAY_MS
+        within_ms = self.policies.get(answer.team, {}).get("raise_within_ms", 7 * DAY_MS)
+        in_time = not answer.history and at_ms - answer.event_ms <= within_ms
         return replace(answer, calls=answer.detractor and (in_time or (old is not None and old.calls)))
 
     def _answer(self, record: LogRecord, team: str, fields: dict[str, Any], at_ms: int) -> str | None:
@@ -212,6 +220,18 @@ class Recount:
         )
         self.answers[name] = self._standing(new, at_ms, old)
         return None
+
+    def promised(self, team: str, clock: str, usual_ms: int) -> int:
+        """When a promise that is given now falls due: working hours are used up one interval after another."""
+        policy = self.policies.get(team, {})
+        left: int = policy.get(clock, usual_ms)
+        hours: list[int] = policy.get("open") or [0, 0]
+        for start, end in [*zip(hours[::2], hours[1::2], strict=True), (int(policy.get("until_ms", 0)), 1 << 62)]:
+            worked = max(0, end - max(start, self.stream_ms))
+            if left <= worked:
+                return max(start, self.stream_ms) + left
+            left -= worked
+        raise AssertionError("the last interval has no end")
 
     # -- counts ---------------------------------------------------------------------------------------------------
 

@@ -27,9 +27,10 @@ from tests.unit.stream.fakes import (
     answer_value,
     command_value,
     erase_respondent_value,
+    policy_value,
     windows_value,
 )
-from tests.unit.stream.logs import OTHER_PARTITION, PROPERTY, WINDOW_LISTS
+from tests.unit.stream.logs import OTHER_PARTITION, POLICIES, PROPERTY, WINDOW_LISTS
 from tests.unit.stream.partition import Reference, Worker
 from tests.unit.stream.traces import text_of
 
@@ -165,6 +166,11 @@ class FoldMachine(RuleBasedStateMachine):
     def set_windows(self, minutes: tuple[int, ...]) -> None:
         """Other windows are live; or a list that none can be made of."""
         self.append(None, windows_value(*minutes))
+
+    @rule(team=st.sampled_from(TEAMS[:2]), policy=st.sampled_from(POLICIES))
+    def set_policy(self, team: str, policy: dict[str, Any]) -> None:
+        """A team promises other times; or what cannot be promised."""
+        self.append(team.encode(), policy_value(**policy))
 
     @rule(after=SECONDS)
     def tick(self, after: int) -> None:

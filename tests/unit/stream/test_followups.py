@@ -51,9 +51,9 @@ def test_a_detractor_answer_raises_a_case_with_both_clocks_running_from_its_appe
         "channel": "web",
         "locale": "da-DK",
         "medium": "phone",
-        "callback_ms": log.now_ms + HOUR,
+        "callback_ms": log.now_ms - HOUR,
     }
-    log.answer(1, 4, answered_ms=log.now_ms - HOUR, respondent="anna", personal=True, **came_with)
+    log.answer(1, 4, answered_ms=log.now_ms - 2 * HOUR, respondent="anna", personal=True, **came_with)
     (event,) = play(log.records).events
     case = event.case
     assert (event.kind, event.at_ms, event.response_id) == ("followup.raised", log.now_ms, response_id(1))
@@ -64,7 +64,7 @@ def test_a_detractor_answer_raises_a_case_with_both_clocks_running_from_its_appe
     assert case.answers == (response_id(1),)
     assert case.version == (1 << 48) + 0
     assert (case.respondent, case.survey, case.channel, case.locale) == ("anna", "s", "web", "da-DK")
-    assert (case.medium, case.callback_ms, case.personal) == ("phone", log.now_ms + HOUR, True)
+    assert (case.medium, case.callback_ms, case.personal) == ("phone", log.now_ms - HOUR, True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Tick, Windows
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Policy, Tick, Windows
 from schemas.generations import Generation
 from stream.copying import Seen, copy_log, look
 from stream.facts import Compared, compared, facts_of
@@ -24,7 +24,7 @@ PEOPLE = [f"{number:032x}" for number in range(12)]
 
 
 def life(seed: int, *, but: int | None = None) -> Filling:
-    """Answers, revisions, late ones, exclusions, erasures of answers and of people, lists of windows, over some days.
+    """Answers, revisions, late ones, exclusions, erasures of answers and of people, policies, lists of windows.
 
     In the middle over 400 days go by: what came before leaves the state.
     """
@@ -52,6 +52,9 @@ def life(seed: int, *, but: int | None = None) -> Filling:
             log.of(team, msgspec.json.encode(Exclude(answer.response_id, "bot")))
         elif chance < 0.92:
             log.of(team, msgspec.json.encode(Erase(answer.response_id)))
+        elif chance < 0.935:
+            hours = draw.randrange(1, 20)
+            log.of(team, msgspec.json.encode(Policy(f"{number}", contact_ms=hours * 60 * MINUTE)))
         elif chance < 0.95:
             log.put(draw.randrange(4), None, msgspec.json.encode(Tick()))
         elif chance < 0.97:
