@@ -22,7 +22,11 @@ Kind = Literal[
     "followup.withdrawn",
     "followup.joined",
     "followup.reopened",
+    "followup.reminder",
+    "followup.breached",
+    "followup.escalated",
 ]
+Clock = Literal["contact", "resolve"]
 
 
 class Case(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,7 +34,8 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `response_id` and `score` are those of the opening answer as it stands now; `answers` are the ids of all answers
     in the case, oldest first. `n` counts the case's events. Times are milliseconds UTC. `personal` says that
-    `people.v1` holds text for at least one of the answers.
+    `people.v1` holds text for at least one of the answers. `next_ms`: when the next reminder, deadline or escalation
+    of its clocks falls due; null when there is none.
     """
 
     case_id: str
@@ -54,10 +59,15 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     callback_ms: int | None = None
     personal: bool = False
     joined_into: str | None = None
+    next_ms: int | None = None
 
 
 class FollowupEvent(msgspec.Struct, tag_field="type", tag="event", frozen=True, omit_defaults=True):
-    """One change of a case. `at_ms` is the append time of the record that caused it, `response_id` its answer."""
+    """One change of a case. `at_ms` is the append time of the record that caused it, `response_id` its answer.
+
+    What the clocks tell (`reminder`, `breached`, `escalated`) has no answer: `at_ms` is when it fell due, `clock` which
+    of the two it is about, and `level`, of an escalation, how far up it goes, from 1.
+    """
 
     event_id: str
     kind: Kind
@@ -65,6 +75,8 @@ class FollowupEvent(msgspec.Struct, tag_field="type", tag="event", frozen=True, 
     case: Case
     response_id: str | None = None
     v: int = 1
+    clock: Clock | None = None
+    level: int | None = None
 
 
 FollowupRecord = FollowupEvent | Position

@@ -23,9 +23,8 @@ from msgspec import structs
 from schemas.generations import Generation
 from stream import metrics
 from stream.checkpoints import Checkpoints, furthest
-from stream.domain import keys
+from stream.domain.deadlines import is_due
 from stream.domain.fold import fold
-from stream.domain.minutes import ceil_minute
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
@@ -35,7 +34,7 @@ from stream.state import Message, State, folder_of, shared_memory
 from stream.wire import encode
 
 log = structlog.get_logger()
-TICK_EVERY_S: Final = 1.0
+TICK_EVERY_S: Final = 0.5
 T = TypeVar("T")
 
 # told(partition, position): everything below position has been emitted and may be committed.
@@ -66,7 +65,7 @@ class Partition:
         self._working: asyncio.Future[Any] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._ticked_at = 0.0
-        self._position = 0
+        self._position = self._known_ms = 0
 
     async def catch_up(self, source: Log) -> None:
         """Opening: make sure of the state, and bring it to where the log's outputs are acknowledged."""
@@ -81,7 +80,8 @@ class Partition:
             await self._rebuild(source, meta, committed)
         for position, messages in list(self._state.outbox()):
             await self._send(position, messages)
-        self._position = self._state.meta.position
+        meta = self._state.meta
+        self._position, self._known_ms = meta.position, meta.known_ms
         self._told(self.number, self._position)
 
     async def _restored(self, source: Log, copies: Checkpoints, meta: Meta, bounds: tuple[int, int]) -> Meta:
@@ -159,7 +159,7 @@ class Partition:
         effects = fold(self._state, records, self.number, self._generation, self._partitions)
         messages = encode(effects.outputs)
         self._state.commit(effects, messages)
-        self._position = effects.meta.position
+        self._position, self._known_ms = effects.meta.position, effects.meta.known_ms
         metrics.folded(self.number, effects, time.perf_counter() - started)
         self._draining = asyncio.create_task(self._send(effects.meta.position, messages))
 
@@ -193,11 +193,10 @@ class Partition:
             self._told(self.number, position)
 
     def tick_is_due(self, now_ms: int) -> bool:
-        """Whether the next due time has come by our own clock; at most once a second."""
+        """Whether the next due time has come by our own clock; at most twice a second."""
         if time.monotonic() - self._ticked_at < TICK_EVERY_S:
             return False
-        upcoming = next(self._state.scan(keys.DUE, keys.number(0), b"\xff" * 9, 1), None)
-        if upcoming is None or keys.split_due(upcoming[0])[0] > ceil_minute(now_ms):
+        if not is_due(self._state, self._known_ms, now_ms):
             return False
         self._ticked_at = time.monotonic()
         return True

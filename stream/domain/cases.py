@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from schemas.followups import Case, FollowupEvent, Kind
-from stream.domain import ids, keys
+from schemas.followups import Case, Clock, FollowupEvent, Kind
+from stream.domain import clocks, ids, keys
 from stream.domain.scores import BANDS
 from stream.domain.values import NOT_GIVEN, Resolved
-from stream.domain.work import Work
+
+if TYPE_CHECKING:
+    from stream.domain.work import Work
 
 MOST_LISTED: Final = 100  # answers that a case names
 
@@ -45,14 +47,23 @@ def opening_is_erased(work: Work, case: Case) -> bool:
 def tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
     """The case as it stands now is its next event."""
     case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
-    say(work, case, kind, response_id)
-    return case
+    return say(work, case, kind, response_id)
 
 
-def say(work: Work, case: Case, kind: Kind, response_id: str) -> None:
-    """Store a case, and say what has become of it."""
+def say(
+    work: Work,
+    case: Case,
+    kind: Kind,
+    response_id: str | None = None,
+    clock: Clock | None = None,
+    level: int | None = None,
+) -> Case:
+    """Store a case, and say what has become of it. Gives the case with what its clocks say next."""
+    case = clocks.kept(work, case)
     work.put_case(case)
-    work.events.append(FollowupEvent(ids.uuid5(case.case_id, case.n), kind, work.known_ms, case, response_id))
+    event_id = ids.uuid5(case.case_id, case.n)
+    work.events.append(FollowupEvent(event_id, kind, case.changed_ms, case, response_id, clock=clock, level=level))
+    return case
 
 
 def known(work: Work, team: str, case_id: str) -> Case:

@@ -1,12 +1,50 @@
-"""The two clocks of a case: first contact and resolution, as the team's policy promises them when they are started."""
+"""The two clocks of a case, first contact and resolution: when they fall due, and what is said before, then and after.
+
+Both are started by the team's policy of that moment, and are numbers in the case from then on. What is to be said of a
+case next is one entry under its due time (`d`, `stream.domain.deadlines`); whenever something is said of the case, the
+entry is made anew, by the policy of that moment and the state that the case is in then.
+"""
 
 from __future__ import annotations
 
+from heapq import heappush
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 from msgspec import structs
 
-from schemas.followups import Case
-from stream.domain import policies, promise
-from stream.domain.work import Work
+from schemas.feedback import Policy
+from schemas.followups import Case, Clock, Kind, State
+from stream.domain import keys, policies, promise
+from stream.domain.values import Codec
+
+if TYPE_CHECKING:
+    from stream.domain.work import Work
+
+
+class Point(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
+    """Something to be said of a case when `due_ms` has come. Their order is that in which they are said."""
+
+    due_ms: int
+    clock: Clock
+    step: int  # index in STEPS
+    level: int = 0  # of an escalation, from 1
+
+
+POINTS: Final[Codec[list[Point]]] = Codec(list[Point])
+STEPS: Final[tuple[Kind, ...]] = ("followup.reminder", "followup.breached", "followup.escalated")
+REMIND, BREACH, ESCALATE = range(3)
+
+# What is said in which state: acknowledged, nobody further up is told of the first contact any more; contacted, that
+# promise is kept; snoozed, nothing is said but that a promise is broken. A closed case has none to keep.
+_ALL: Final = frozenset({REMIND, BREACH, ESCALATE})
+_NONE: Final = frozenset[int]()
+SAID: Final[dict[State, dict[Clock, frozenset[int]]]] = {
+    "open": {"contact": _ALL, "resolve": _ALL},
+    "acknowledged": {"contact": _ALL - {ESCALATE}, "resolve": _ALL},
+    "contacted": {"contact": _NONE, "resolve": _ALL},
+    "snoozed": {"contact": frozenset({BREACH}), "resolve": frozenset({BREACH})},
+}
 
 
 def start(work: Work, case: Case) -> Case:
@@ -23,3 +61,35 @@ def start_contact(work: Work, case: Case) -> Case:
     policy = policies.of(work, case.team)
     due_ms = promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.contact_ms)
     return structs.replace(case, contact_due_ms=due_ms)
+
+
+def kept(work: Work, case: Case) -> Case:
+    """The case with what is to be said of it next after its last change; its entry is put where that belongs."""
+    ahead = _ahead(policies.of(work, case.team), case)
+    next_ms = ahead[0].due_ms if ahead else None
+    if case.next_ms is not None and case.next_ms != next_ms:
+        work.put(keys.deadline(case.next_ms, case.case_id, case.team), None)
+    if next_ms is not None:
+        key = keys.deadline(next_ms, case.case_id, case.team)
+        work.put(key, POINTS.pack([point for point in ahead if point.due_ms == next_ms]))
+        heappush(work.deadlines, key)
+        work.next_deadline = min(work.next_deadline, next_ms)
+    return structs.replace(case, next_ms=next_ms)
+
+
+def _ahead(policy: Policy, case: Case) -> list[Point]:
+    """What is to be said of a case after its last change, in order."""
+    points: list[Point] = []
+    hours, until_ms = policy.open, policy.until_ms
+    for clock, said in SAID.get(case.state, {}).items():
+        due_ms = case.contact_due_ms if clock == "contact" else case.resolve_due_ms
+        if REMIND in said:
+            points += [Point(promise.before(hours, until_ms, due_ms, ms), clock, REMIND) for ms in policy.remind_ms]
+        if BREACH in said:
+            points.append(Point(due_ms, clock, BREACH))
+        if ESCALATE in said:
+            levels = enumerate(policy.escalate_ms, 1)
+            points += [
+                Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level) for level, ms in levels
+            ]
+    return sorted(point for point in points if point.due_ms > case.changed_ms)

@@ -9,6 +9,7 @@ x·minute·team                   when a team's windows next move without an ans
 c·team·case                     a follow-up case                                  schemas.followups.Case
 q·team·respondent               the open case of a respondent                     utf-8
 t·team                          what the team promises                            schemas.policies.TeamPolicy
+d·due·case·team                 what is to be said of a case next                 clocks.Point, several
 v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
 m                               position, stream time, identity                   values.Meta
@@ -27,6 +28,7 @@ TEAM: Final = b"w"
 ANSWERS_OF: Final = b"a"
 DUE: Final = b"x"
 POLICY: Final = b"t"
+DEADLINE: Final = b"d"
 LEAVING: Final = b"h"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
@@ -114,6 +116,20 @@ def policy(team: str) -> bytes:
 
 def due(minute: int, name: str) -> bytes:
     return DUE + number(minute) + text(name)
+
+
+def deadline(due_ms: int, case_id: str, team: str) -> bytes:
+    return DEADLINE + number(due_ms) + case_id.encode() + team.encode()
+
+
+def due_of(key: bytes) -> int:
+    """The due time of a `d` key, milliseconds."""
+    return int.from_bytes(key[1:9], "big")
+
+
+def split_deadline(key: bytes) -> tuple[int, str, str]:
+    """(due time, case, team) of a `d` key."""
+    return due_of(key), key[9 : 9 + UUID_BYTES].decode(), key[9 + UUID_BYTES :].decode()
 
 
 def leaving(minute: int, block: int) -> bytes:

@@ -18,7 +18,7 @@ from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
-from stream.domain import expiry, ids, keys, values, windows
+from stream.domain import deadlines, expiry, ids, keys, values, windows
 from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
@@ -83,6 +83,8 @@ class Work:
         self.blocks: dict[expiry.At, list[bytes]] = {}
         self.next_leaving = 0  # the next minute at which something leaves; 0: not looked up yet
         self._block_ends = -1
+        self.deadlines: list[bytes] = []  # heap of the `d` keys that this batch has put
+        self.next_deadline = 0  # when the next one falls due; 0: not looked up yet
         self._due: dict[int, list[TeamBatch]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._puts: dict[bytes, bytes | None] = {}
@@ -197,7 +199,9 @@ class Work:
         self.offset = offset
         self.version = self._first_version + offset
         if appended_ms > self.known_ms:
-            self.known_ms = appended_ms
+            before_ms, self.known_ms = self.known_ms, appended_ms
+            if appended_ms >= self.next_deadline:
+                deadlines.fire(self, before_ms)
             if appended_ms >= self._turn_ms:
                 self._turn(appended_ms)
         if offset > self._block_ends:

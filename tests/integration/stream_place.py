@@ -26,7 +26,7 @@ from aiokafka.errors import KafkaError
 from deploy.local.spawn import leashed
 from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, PaneChange, Position, TeamChanges
-from schemas.feedback import Answer
+from schemas.feedback import Answer, Policy
 from schemas.followups import FollowupEvent, FollowupRecord
 from schemas.scores import TeamScores
 from stream.app import SINK_GROUP, WORKER_GROUP
@@ -355,9 +355,9 @@ def answers(
     return made
 
 
-def record(team: str, answer: Answer, headers: Headers = ()) -> Sent:
-    """An answer as it is appended to the log."""
-    return team.encode(), msgspec.json.encode(answer), topics.partition_of(team.encode()), headers
+def record(team: str, said: Answer | Policy, headers: Headers = ()) -> Sent:
+    """An answer, or a policy, as it is appended to the log."""
+    return team.encode(), msgspec.json.encode(said), topics.partition_of(team.encode()), headers
 
 
 def partitions_of(topic: str) -> list[Any]:

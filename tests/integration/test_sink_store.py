@@ -37,7 +37,7 @@ ROWS: dict[str, Row] = {
         *("case-1", "acme", "a-1", 3, "open", 2, AT_MS, AT_MS, AT_MS, AT_MS, ("a-1", "a-2"), "who", "", "s", "web"),
         *("da-DK", "sms", None, True, "", 7),
     ),
-    "followup_events": ("case-1", 2, "event-1", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7),
+    "followup_events": ("case-1", 2, "event-1", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0),
     "corrections": (
         *("c-1", "acme", AT_MS, MINUTE * 60, "late", "a-1", [(MINUTE * 60, "all", 3, -1)]),
         *([(60, "latest", [1, 0, 0], [0, 0, 1])], 7),

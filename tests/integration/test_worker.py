@@ -14,7 +14,8 @@ import pytest
 
 from deploy.topics import migrate_topics
 from schemas import topics
-from schemas.feedback import Answer
+from schemas.feedback import Answer, Policy
+from schemas.followups import FollowupEvent, FollowupRecord
 from stream.checkpoints import Checkpoints
 from stream.errors import EXIT_FATAL
 from tests.engines import Engines
@@ -62,6 +63,37 @@ async def test_a_worker_killed_again_and_again_counts_each_record_once(place: Pl
     await sending
     await place.folded()
     assert (await place.counted()).check() > 3_000
+
+
+async def test_a_broken_promise_is_told_within_a_second_and_as_of_the_moment_it_was_due(place: Place) -> None:
+    worker = place.worker()
+    await worker.ready()
+    policy = Policy("p", contact_ms=1_500, resolve_ms=2_750, remind_ms=(500,), escalate_ms=(0, 400))
+    unhappy = [Answer(response_id=str(uuid.uuid4()), score=2, content="c") for _ in range(3)]
+    await place.send([record("team-3", policy), *(record("team-3", answer) for answer in unhappy)])
+
+    async def told() -> list[FollowupEvent]:
+        records = await place.read(topics.FOLLOWUPS)
+        events = [msgspec.json.decode(one.value, type=FollowupRecord) for one in records]
+        return [event for event in events if isinstance(event, FollowupEvent) and event.clock is not None]
+
+    async def all_told() -> bool:
+        return len(await told()) == 8 * len(unhappy)
+
+    await until(all_told)
+    partition = topics.partition_of(b"team-3")
+    ticks = [one.timestamp for one in await place.read(topics.FEEDBACK) if one.partition == partition and not one.key]
+    for event in await told():
+        case = event.case
+        after = {
+            "followup.reminder": -500,
+            "followup.breached": 0,
+            "followup.escalated": 400 * ((event.level or 0) - 1),
+        }
+        due_ms = case.contact_due_ms if event.clock == "contact" else case.resolve_due_ms
+        assert event.at_ms == due_ms + after[event.kind]
+        assert min(at_ms for at_ms in ticks if at_ms >= event.at_ms) - event.at_ms <= 1_000
+    assert len(ticks) <= 10
 
 
 async def test_a_new_disk_is_rebuilt_without_saying_anything_again(place: Place) -> None:

@@ -159,6 +159,31 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
             response_id=RESPONSE,
         ),
     ),
+    "event-clock.v1": (
+        followups.FollowupRecord,
+        followups.FollowupEvent(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            kind="followup.escalated",
+            at_ms=1_790_036_040_000,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="open",
+                n=3,
+                raised_ms=AT,
+                changed_ms=1_790_036_040_000,
+                contact_due_ms=1_790_036_040_000,
+                resolve_due_ms=1_790_259_240_000,
+                answers=(RESPONSE,),
+                version=VERSION,
+                next_ms=1_790_259_240_000,
+            ),
+            clock="contact",
+            level=1,
+        ),
+    ),
     "scores.v1": (
         scores.TeamScores,
         scores.TeamScores(
@@ -270,7 +295,17 @@ def test_every_record_type_has_a_fixture_and_every_fixture_is_read() -> None:
         pytest.param(
             "event.v1",
             ("kind",),
-            ["raised", "answer_joined", "answer_edited", "rescored", "withdrawn", "joined", "reopened"],
+            [
+                "raised",
+                "answer_joined",
+                "answer_edited",
+                "rescored",
+                "withdrawn",
+                "joined",
+                "reopened",
+                "reminder",
+                "breached",
+            ],
             id="kinds-of-follow-up-events",
         ),
         pytest.param(

@@ -211,6 +211,11 @@ class Run:
         return self.messages(FollowupEvent)
 
     @property
+    def caused(self) -> list[FollowupEvent]:
+        """Events that records caused, not time."""
+        return [event for event in self.events if event.clock is None]
+
+    @property
     def rejects(self) -> list[Reject]:
         return self.messages(Reject)
 

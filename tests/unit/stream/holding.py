@@ -278,6 +278,14 @@ def assert_promised(outputs: Iterable[Out], truth: Recount) -> None:
             )
 
 
+def assert_deadlines_hold(state: FakeState, cases: Mapping[str, Case]) -> None:
+    """One entry for each case of which something is to be said, at the time when it is. `cases`: as last said."""
+    held = cases_of(state)
+    assert all(held[case_id] == case for case_id, case in cases.items() if case_id in held)
+    entries = {keys.split_deadline(key) for key in state.data if key[:1] == b"d"}
+    assert entries == {(case.next_ms, case.case_id, case.team) for case in held.values() if case.next_ms is not None}
+
+
 def _held(state: FakeState) -> dict[tuple[str, str], Resolved]:
     return {_named_by(key): values.RESOLVED.unpack(raw) for key, raw in state.data.items() if key[:1] == b"r"}
 

@@ -66,9 +66,15 @@ WINDOW_LISTS: Final = [
 _HOURS: Final = office_hours(40)
 # The last two are refused.
 POLICIES: Final[list[dict[str, Any]]] = [
-    {"contact_ms": HOUR, "resolve_ms": 2 * HOUR, "raise_within_ms": 30 * DAY},
-    {"open": _HOURS, "until_ms": _HOURS[-1] + DAY},
-    {"open": _HOURS, "until_ms": _HOURS[-1], "contact_ms": 90 * MINUTE, "config": {"routes": [{"to": "ada"}]}},
+    {"contact_ms": HOUR, "resolve_ms": 2 * HOUR, "raise_within_ms": 30 * DAY, "remind_ms": [MINUTE, HOUR]},
+    {"open": _HOURS, "until_ms": _HOURS[-1] + DAY, "remind_ms": [9 * HOUR], "escalate_ms": [0, HOUR, 30 * HOUR]},
+    {
+        "open": _HOURS,
+        "until_ms": _HOURS[-1],
+        "contact_ms": 90 * MINUTE,
+        "escalate_ms": [1],
+        "config": {"routes": [{"to": "ada"}]},
+    },
     {"raise_within_ms": DAY, "root_causes": ["price"]},
     {"open": _HOURS[::-1], "until_ms": _HOURS[-1]},
     {"contact_ms": 0},

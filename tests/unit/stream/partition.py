@@ -11,11 +11,13 @@ from msgspec import structs
 
 from stream.domain.fold import fold
 from stream.domain.work import Out
+from tests.unit.stream.clocking import Clocks
 from tests.unit.stream.downstream import Downstream
 from tests.unit.stream.fakes import PARTITION, FakeState, Record
 from tests.unit.stream.holding import (
     assert_all_holds,
     assert_closed_panes_stay,
+    assert_deadlines_hold,
     assert_named_after,
     assert_policies_hold,
     assert_promised,
@@ -32,6 +34,7 @@ class Reference:
         self.state = FakeState()
         self.said = Downstream()
         self.truth = Recount(PARTITION)
+        self.clocks = Clocks()
         self.held: dict[int, dict[bytes, bytes]] = {}  # position to the keys and values there
 
     def append(self, record: Record) -> None:
@@ -41,7 +44,12 @@ class Reference:
         self.state.commit(effects, ())
         self.said.take(effects.outputs)
         assert_named_after(record, effects.outputs)
+        before = dict(self.truth.policies)
         self.truth.read(record)
+        policies, self.truth.policies = self.truth.policies, before
+        self.clocks.check(effects.outputs, self.truth)
+        self.truth.policies = policies
+        assert_deadlines_hold(self.state, self.clocks.cases)
         assert_closed_panes_stay(effects.outputs, self.truth)
         assert_promised(effects.outputs, self.truth)
         assert_policies_hold(self.state, self.said.policies, self.truth)

@@ -150,9 +150,9 @@ def test_an_id_that_comes_again_does_not_raise_the_case_again_that_is_still_ther
     log.tick(HORIZON_MS + DAY)
     log.answer(1, 5)
     run = play(log.records)
-    assert [(event.kind, event.case.n) for event in run.events] == [
+    assert [(event.kind, event.case.n) for event in run.caused] == [
         ("followup.raised", 1),
-        ("followup.answer_edited", 2),
+        ("followup.answer_edited", 4),  # after both clocks
     ]
     log.answer(1, 9, revision=1)
     assert play(log.records).events[-1].kind == "followup.rescored"
@@ -194,7 +194,7 @@ def test_marks_outlive_the_case_of_an_answer_that_has_left(log: LogBuilder) -> N
     assert (left.marks, left.case_id) == ({"bot": True}, None)
     log.answer(1, 3)
     command(log, "include", 1, reason="bot")
-    assert [event.kind for event in play(log.records).events[2:]] == ["followup.raised"]
+    assert [event.kind for event in play(log.records).caused[2:]] == ["followup.raised"]
 
 
 def test_an_answer_that_had_left_before_its_case_was_joined_comes_again_into_the_open_one(log: LogBuilder) -> None:
@@ -209,7 +209,7 @@ def test_an_answer_that_had_left_before_its_case_was_joined_comes_again_into_the
     anna(713, 1, 3, revision=1)  # opens its case again, which the younger one joins; answer 3 has left
     anna(714, 3, 5)
     run = play(log.records)
-    assert [(event.kind, event.case.response_id == response_id(1)) for event in run.events[3:]] == [
+    assert [(event.kind, event.case.response_id == response_id(1)) for event in run.caused[3:]] == [
         *[("followup.answer_edited", True), ("followup.reopened", True), ("followup.joined", False)],
         *[("followup.answer_joined", True), ("followup.answer_joined", True)],
     ]

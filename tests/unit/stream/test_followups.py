@@ -244,8 +244,8 @@ def test_a_joined_answer_that_names_another_respondent_leaves_and_is_followed_up
     log.now_ms += 8 * DAY
     log.answer(2, 3, revision=1, respondent="bo")
     run = play(log.records)
-    assert kinds(run) == ["raised", "answer_joined", "answer_edited", "raised"]
-    assert run.events[2].case.answers == (response_id(1),)
+    assert kinds(run) == ["raised", "answer_joined", "breached", "breached", "answer_edited", "raised"]
+    assert run.events[4].case.answers == (response_id(1),)
     assert states(run) == {1: "open", 2: "open"}
 
 

@@ -23,6 +23,9 @@ STATE_AFTER = {
     "followup.withdrawn": {"withdrawn"},
     "followup.joined": {"joined"},
     "followup.reopened": {"open"},
+    "followup.reminder": OPEN,
+    "followup.breached": OPEN,
+    "followup.escalated": OPEN,
 }
 
 
@@ -34,7 +37,7 @@ def test_every_qualifying_detractor_is_in_exactly_one_case_after_every_record(lo
     for run, record in one_by_one(log):
         before = dict(truth.answers)
         truth.read(record)
-        events = run.events
+        events = run.caused
         if len(events) > said or truth.answers != before:
             assert_cases_hold(run.state, truth)
         if truth.answers == before and truth.erased.isdisjoint(truth.forgotten):

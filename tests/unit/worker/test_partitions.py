@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -142,11 +143,30 @@ class TestTicks:
         await world.tick(LATER_MS, highwater=0)
         assert world.outbox.ticks == []
 
-    async def test_comes_at_most_once_a_second(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_comes_to_the_millisecond_when_something_is_to_be_said_of_a_case(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = itertools.count(1_000.0)  # a second between any two looks
+        monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+        builder = LogBuilder()
+        builder.policy(contact_ms=5_000, resolve_ms=6_000)
+        raised = builder.answer(1, 3)
+        builder.tick(5_000)
+        await world.apply(builder.records[:2])
+        await world.tick(raised.timestamp + 4_999, highwater=2)
+        assert world.outbox.ticks == []
+        await world.tick(raised.timestamp + 5_000, highwater=2)
+        assert world.outbox.ticks == [PARTITION]
+        await world.apply(builder.records[2:])
+        for after_ms, ticks in ((5_999, 1), (6_000, 2)):
+            await world.tick(raised.timestamp + after_ms, highwater=3)
+            assert len(world.outbox.ticks) == ticks
+
+    async def test_comes_at_most_twice_a_second(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = [1_000.0]
         monkeypatch.setattr(time, "monotonic", lambda: clock[0])
         await world.apply(answers(3))
-        for elapsed, ticks in ((0.0, 1), (0.5, 1), (0.99, 1), (1.0, 2), (1.5, 2), (2.1, 3)):
+        for elapsed, ticks in ((0.0, 1), (0.25, 1), (0.49, 1), (0.5, 2), (0.9, 2), (1.1, 3)):
             clock[0] = 1_000.0 + elapsed
             await world.tick(LATER_MS, highwater=3)
             assert len(world.outbox.ticks) == ticks, elapsed

@@ -55,13 +55,11 @@ class TestTables:
         for name, body in re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\nENGINE", sql, re.DOTALL):
             lines = re.findall(r"^ {4}(\w+) (.*)$", body, re.MULTILINE)
             found[name] = tuple(column for column, rest in lines if "MATERIALIZED" not in rest)
-        for name, column, after in re.findall(
-            r"^ALTER TABLE (\w+)\n    ADD COLUMN IF NOT EXISTS (\w+) .*?\n    AFTER (\w+);",
-            sql,
-            re.DOTALL | re.MULTILINE,
-        ):
-            place = found[name].index(after) + 1
-            found[name] = (*found[name][:place], column, *found[name][place:])
+        for name, body in re.findall(r"^ALTER TABLE (\w+)\n(.*?);$", sql, re.DOTALL | re.MULTILINE):
+            added = re.findall(r"ADD COLUMN IF NOT EXISTS (\w+)", body)
+            after = re.search(r"^ {4}AFTER (\w+)", body, re.MULTILINE)
+            place = len(found[name]) if after is None else found[name].index(after[1]) + 1
+            found[name] = (*found[name][:place], *added, *found[name][place:])
         return found
 
     def test_are_those_of_the_migrations_with_the_same_columns_in_the_same_order(self) -> None:
@@ -179,7 +177,12 @@ class TestFollowups:
             AT_MS + number for number in range(4)
         ]
         assert (found["owner"], found["joined_into"], found["callback_at"], found["version"]) == ("", "", None, 7)
-        assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7)
+        assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0)
+
+    def test_what_a_clock_tells_says_of_which_clock_and_how_far_up_it_goes(self) -> None:
+        event = FollowupEvent("event", "followup.escalated", AT_MS, CASE, clock="contact", level=2)
+        _, (_, said) = rows(topics.FOLLOWUPS, event)
+        assert said == ("case", 2, "event", "acme", "followup.escalated", AT_MS, "", "open", 3, "", 7, "contact", 2)
 
 
 class TestPeople:
