@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from schemas import topics
+from schemas.carries import Carry
 from schemas.changes import Position, TeamChanges
 from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
+from schemas.feedback import Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.followups import FollowupEvent
 from schemas.people import Person
 from schemas.policies import TeamPolicy
@@ -27,8 +28,9 @@ class Record(NamedTuple):
 # Every kind of record of every topic. A tombstone of people.v1 is a key without a value and has no type.
 RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
     topics.FEEDBACK: (
-        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase), Record(Policy)),
-        *(Record(EraseRespondent, keyed=False), Record(Windows, keyed=False), Record(Tick, keyed=False)),
+        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase), Record(Policy), Record(Carry)),
+        *(Record(EraseRespondent, keyed=False), Record(Windows, keyed=False), Record(CarryWindows, keyed=False)),
+        Record(Tick, keyed=False),
     ),
     topics.PEOPLE: (Record(Person),),
     topics.TEAM_SCORES: (Record(TeamScores),),
@@ -76,6 +78,13 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ),
     Flow("worker", "receive", topics.FEEDBACK, "Folds the log into scores and follow-ups. Group pulse-worker."),
     Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
+    Flow(
+        "worker",
+        "send",
+        topics.FEEDBACK,
+        "What would outlive the log, said again: policies, windows, open cases, erased ids.",
+        ("Carry", "CarryWindows"),
+    ),
     Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
     Flow("worker", "send", topics.TEAM_CHANGES, "What a batch has changed; each batch ends with a Position."),
     Flow("worker", "send", topics.TEAM_POLICIES, "What a team promises, whenever that has changed."),

@@ -94,6 +94,13 @@ class Windows(msgspec.Struct, tag_field="type", tag="windows", omit_defaults=Tru
     v: int = 1
 
 
+class CarryWindows(msgspec.Struct, tag_field="type", tag="carry_windows", omit_defaults=True, frozen=True, gc=False):
+    """The live windows, said again before `Windows` leaves the log: they hold where none are known. See `Windows`."""
+
+    minutes: tuple[int, ...]
+    v: int = 1
+
+
 HOUR_MS: Final = 3_600_000
 
 
@@ -121,7 +128,7 @@ class Policy(msgspec.Struct, tag_field="type", tag="policy", omit_defaults=True,
     config: dict[str, Any] = {}
 
 
-FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | Policy | Tick
+FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | CarryWindows | Policy | Tick
 
 # Commands for everybody: they have no key, and one copy of each stands in every partition.
-EVERYWHERE: Final = (EraseRespondent, Windows)
+EVERYWHERE: Final = (EraseRespondent, Windows, CarryWindows)

@@ -25,6 +25,7 @@ Kind = Literal[
     "followup.reminder",
     "followup.breached",
     "followup.escalated",
+    "followup.carried",
 ]
 Clock = Literal["contact", "resolve"]
 
@@ -66,7 +67,8 @@ class FollowupEvent(msgspec.Struct, tag_field="type", tag="event", frozen=True, 
     """One change of a case. `at_ms` is the append time of the record that caused it, `response_id` its answer.
 
     What the clocks tell (`reminder`, `breached`, `escalated`) has no answer: `at_ms` is when it fell due, `clock` which
-    of the two it is about, and `level`, of an escalation, how far up it goes, from 1.
+    of the two it is about, and `level`, of an escalation, how far up it goes, from 1. `carried` is no change: it tells
+    a case that the log has forgotten and a `carry` has said again, and has an id of its own.
     """
 
     event_id: str

@@ -109,6 +109,9 @@ _MOMENTS: Final[Mapping[bytes, Callable[[bytes, bytes], int]]] = {
     # Says the same as the cases, and the answers.
     b"q": lambda _key, _raw: 0,
     b"h": lambda _key, _raw: 0,
+    b"d": lambda _key, _raw: 0,
+    # When the log was asked to say something again.
+    b"y": lambda _key, _raw: 0,
     # A team whose windows are empty may have answered last before the log begins.
     b"w": lambda _, raw: max(ring[0] for ring in values.TEAM.unpack(raw).rings) * MINUTE_MS,
 }

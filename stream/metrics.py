@@ -23,6 +23,7 @@ CHECKPOINT_SECONDS = Histogram(
 )
 RESTORED = Counter("pulse_worker_restored_total", "Partitions whose rebuild began at a checkpoint")
 TICKS = Counter("pulse_worker_ticks_total", "Ticks appended to the log")
+CARRIES = Counter("pulse_worker_carries_total", "Records appended to the log that say again what would outlive it")
 SEND_FAILURES = Counter("pulse_stream_send_failures_total", "Sends to Kafka that had to be tried again")
 SINK_ROWS = Counter("pulse_sink_rows_total", "Rows written to ClickHouse", ["table"])
 SINK_FLUSH_SECONDS = Histogram(

@@ -25,6 +25,7 @@ SEND_WITHIN_S: Final = 30.0  # aiokafka retries by itself, but may stay stuck af
 TICK_WITHIN_S: Final = 2.0
 _ABANDON_STEP_S: Final = 0.2
 
+Entry = tuple[bytes | None, bytes]  # a record for the log: its key and its value
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -38,10 +39,14 @@ class Outbox(Protocol):
 
 
 class WorkerOutbox(Outbox, Protocol):
-    """An outbox that can also tell the log that time passes."""
+    """An outbox that can also append to the log: that time passes, and what would outlive it."""
+
+    async def append(self, partition: int, entries: Sequence[Entry]) -> None:
+        """Append records to the log, once. Raises KafkaError, OSError or TimeoutError when one was not acknowledged."""
+        ...
 
     async def tick(self, partition: int) -> None:
-        """Append a tick to the log, once. Raises KafkaError, OSError or TimeoutError when it was not acknowledged."""
+        """Append a tick, likewise."""
         ...
 
 
@@ -153,12 +158,17 @@ class KafkaOutbox:
                 return
 
     async def tick(self, partition: int) -> None:
-        """See `WorkerOutbox`. Another comes if it is lost, so it is not tried again."""
+        """See `WorkerOutbox`."""
+        await self.append(partition, [(None, _TICK)])
+
+    async def append(self, partition: int, entries: Sequence[Entry]) -> None:
+        """See `WorkerOutbox`. Others come if these are lost, so they are not tried again."""
         producer = None
         try:
             async with asyncio.timeout(TICK_WITHIN_S):
                 producer = await self._ready()
-                await producer.send_and_wait(self._generation.topic(topics.FEEDBACK), _TICK, None, partition)
+                for key, value in entries:
+                    await producer.send_and_wait(self._generation.topic(topics.FEEDBACK), value, key, partition)
         except (KafkaError, OSError, TimeoutError):
             await self._discard(producer)  # on a quiet log nobody else would notice that it is stuck
             raise

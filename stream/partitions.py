@@ -14,27 +14,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaError
 from msgspec import structs
 
 from schemas.generations import Generation
-from stream import metrics
+from stream import metrics, upkeep
 from stream.checkpoints import Checkpoints, furthest
-from stream.domain.deadlines import is_due
 from stream.domain.fold import fold
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
 from stream.log import Log, foreign, outdated
-from stream.outbox import Outbox, WorkerOutbox
+from stream.outbox import Entry, Outbox, WorkerOutbox
 from stream.state import Message, State, folder_of, shared_memory
+from stream.upkeep import Upkeep
 from stream.wire import encode
 
 log = structlog.get_logger()
-TICK_EVERY_S: Final = 0.5
 T = TypeVar("T")
 
 # told(partition, position): everything below position has been emitted and may be committed.
@@ -64,7 +62,7 @@ class Partition:
         self._copied = 0
         self._working: asyncio.Future[Any] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._ticked_at = 0.0
+        self._upkeep = Upkeep()
         self._position = self._known_ms = 0
 
     async def catch_up(self, source: Log) -> None:
@@ -193,13 +191,12 @@ class Partition:
             self._told(self.number, position)
 
     def tick_is_due(self, now_ms: int) -> bool:
-        """Whether the next due time has come by our own clock; at most twice a second."""
-        if time.monotonic() - self._ticked_at < TICK_EVERY_S:
-            return False
-        if not is_due(self._state, self._known_ms, now_ms):
-            return False
-        self._ticked_at = time.monotonic()
-        return True
+        """See `Upkeep`."""
+        return self._upkeep.tick_is_due(self._state, self._known_ms, now_ms)
+
+    def to_carry(self) -> list[Entry]:
+        """See `Upkeep`."""
+        return self._upkeep.to_carry(self._state, self._state.meta)
 
     @property
     def position(self) -> int:
@@ -285,16 +282,8 @@ class Partitions:
         return [number for number, task in self._opening.items() if not task.done()]
 
     async def tick(self, now_ms: int, highwater: Callable[[int], int | None]) -> None:
-        """Append a tick to each partition where something is due by our clock and everything before it is folded."""
-        for number, partition in self._opened():
-            end = highwater(number)
-            if end is None or partition.position < end or not partition.tick_is_due(now_ms):
-                continue
-            try:
-                await self._outbox.tick(number)
-                metrics.TICKS.inc()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("tick_refused", partition=number, error=type(error).__name__)
+        """Append ticks and carries where they are due (`stream.upkeep`)."""
+        await upkeep.append(self._opened(), self._outbox, now_ms, highwater)
 
     async def checkpoint(self) -> None:
         """Copy out the state of each open partition in turn; what cannot be copied now is tried next time."""

@@ -101,7 +101,8 @@ def followups_rows(_: bytes | None, value: bytes | None, offset: int, generation
         yield "positions", _position(topics.FOLLOWUPS, record, generation)
         return
     yield "followups", _case(record.case)
-    yield "followup_events", _event(record)
+    if record.kind != "followup.carried":  # which is no event of the case
+        yield "followup_events", _event(record)
 
 
 def people_rows(key: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:

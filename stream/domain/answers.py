@@ -148,6 +148,18 @@ def _resolved(
     )
 
 
+def carried(answer: Answer, first_offset: int, case_id: str, marks: dict[str, bool] | None) -> Resolved:
+    """An answer as a carry tells it (`schemas.carries`)."""
+    return _resolved(
+        answer,
+        answer.answered_ms or 0,
+        first_offset,
+        False,
+        case_id,
+        marks,
+    )
+
+
 def _accept(work: Work, team: TeamBatch, respondent: bytes | None, response_id: str, new: Resolved) -> None:
     if respondent is not None:
         work.put_answer_of(team.prefixes.answers_of + respondent, new, response_id)

@@ -15,6 +15,7 @@ from stream.domain.values import NOT_GIVEN, Resolved
 if TYPE_CHECKING:
     from stream.domain.work import Work
 
+CARRIED: Final[Kind] = "followup.carried"
 MOST_LISTED: Final = 100  # answers that a case names
 
 
@@ -64,6 +65,14 @@ def say(
     event_id = ids.uuid5(case.case_id, case.n)
     work.events.append(FollowupEvent(event_id, kind, case.changed_ms, case, response_id, clock=clock, level=level))
     return case
+
+
+def establish(work: Work, case: Case) -> None:
+    """Store a case as a carry tells it, and say so: for readers it is a case, and no event of it."""
+    case = clocks.kept(work, structs.replace(case, next_ms=None), work.known_ms)
+    work.put_case(case)
+    event_id = ids.uuid5(work.generation, work.partition, work.offset, CARRIED)
+    work.events.append(FollowupEvent(event_id, CARRIED, work.known_ms, case))
 
 
 def known(work: Work, team: str, case_id: str) -> Case:

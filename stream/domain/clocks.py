@@ -63,12 +63,16 @@ def start_contact(work: Work, case: Case) -> Case:
     return structs.replace(case, contact_due_ms=due_ms)
 
 
-def kept(work: Work, case: Case) -> Case:
-    """The case with what is to be said of it next after its last change; its entry is put where that belongs."""
-    ahead = _ahead(policies.of(work, case.team), case)
+def kept(work: Work, case: Case, after_ms: int | None = None) -> Case:
+    """The case with what is to be said of it next; its entry is put where that belongs.
+
+    `after_ms`: what came before has been said. None: before the case's last change.
+    """
+    after_ms = case.changed_ms if after_ms is None else after_ms
+    ahead = [point for point in _points(policies.of(work, case.team), case) if point.due_ms > after_ms]
     next_ms = ahead[0].due_ms if ahead else None
-    if case.next_ms is not None and case.next_ms != next_ms:
-        work.put(keys.deadline(case.next_ms, case.case_id, case.team), None)
+    if case.next_ms != next_ms:
+        stop(work, case)
     if next_ms is not None:
         key = keys.deadline(next_ms, case.case_id, case.team)
         work.put(key, POINTS.pack([point for point in ahead if point.due_ms == next_ms]))
@@ -77,8 +81,14 @@ def kept(work: Work, case: Case) -> Case:
     return structs.replace(case, next_ms=next_ms)
 
 
-def _ahead(policy: Policy, case: Case) -> list[Point]:
-    """What is to be said of a case after its last change, in order."""
+def stop(work: Work, case: Case) -> None:
+    """Nothing more is to be said of a case as it stands."""
+    if case.next_ms is not None:
+        work.put(keys.deadline(case.next_ms, case.case_id, case.team), None)
+
+
+def _points(policy: Policy, case: Case) -> list[Point]:
+    """All that is to be said of a case in its state, in order."""
     points: list[Point] = []
     hours, until_ms = policy.open, policy.until_ms
     for clock, said in SAID.get(case.state, {}).items():
@@ -92,4 +102,4 @@ def _ahead(policy: Policy, case: Case) -> list[Point]:
             points += [
                 Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level) for level, ms in levels
             ]
-    return sorted(point for point in points if point.due_ms > case.changed_ms)
+    return sorted(points)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from stream.domain import answers, followups, keys
+from stream.domain import answers, expiry, followups, keys
+from stream.domain.minutes import HORIZON
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import NOT_GIVEN, Resolved
 from stream.domain.work import Work
@@ -20,6 +21,7 @@ def erase(work: Work, team: TeamBatch, key: bytes, response_id: str, kind: str =
         new = Resolved(0, NOT_GIVEN, False, 0, 0, "", erased=True)
         work.put_answer(key, new)
         if old is None or not old.erased:
+            _never_leaves(work, key)
             # It may have left the state, and stand in ClickHouse.
             team.say(response_id, structs.replace(new, first_offset=0))
         return
@@ -29,8 +31,13 @@ def erase(work: Work, team: TeamBatch, key: bytes, response_id: str, kind: str =
     new = Resolved(old.event_ms, old.first_offset, old.history, 0, 0, "", reasons=("erased",), erased=True)
     answers.revise(work, team, key, None, response_id, old, new, "erasure")
     followups.forget(work, team.name, response_id, old)
+    _never_leaves(work, key)
     team.say(response_id, new)
     team.finish(response_id, kind)
+
+
+def _never_leaves(work: Work, key: bytes) -> None:
+    expiry.block(work, work.minute + HORIZON + 1).append(keys.ERASED + key[1:])
 
 
 def erase_respondent(work: Work, respondent: str) -> None:

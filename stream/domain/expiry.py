@@ -5,7 +5,9 @@ log is cut into batches changes nothing about it. When stream time reaches the m
 
 An `r` key on a list is an answer. It leaves with its place among its respondent's answers and with its pane, which is
 as old or older; an erased one stays erased. A `c` key is a case: it leaves 400 days after its last change, and an open
-one stays. An `m` key stands for the `r` key of which only marks, or a case that is still there, are known.
+one stays. What outlives the log is said again in it (`stream.domain.carrying`): an open case (`o`), windows (`v`) and
+policies (`t`) every four weeks, an erased id (`e`) every 400 days. An `m` key stands for the `r` key of which only
+marks, or a case that is still there, are known.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ At = tuple[int, int]  # the minute at which something leaves, the block of offse
 BLOCK: Final = 63  # mask of the offsets of a block
 _BITS: Final = BLOCK.bit_length()
 _LOOK_AGAIN: Final = 30 * MINUTES_A_DAY  # at what cannot leave yet, in minutes
+# What outlives the log is said again in it after so long, in minutes: the log keeps 30 days more than the horizon, so
+# a worker may be away for two of them.
+AGAIN: Final = 28 * MINUTES_A_DAY
 _NEVER: Final = 1 << 62
 _REMNANT: Final = b"m"
 
@@ -43,6 +48,12 @@ def block(work: Work, minute: int) -> list[bytes]:
 def list_remnant(work: Work, key: bytes, minute: int) -> None:
     """Of the answer under an `r` key only marks or a case are known; this is to leave at `minute`."""
     block(work, minute).append(_REMNANT + key[1:])
+
+
+def carry_on(work: Work, entry: bytes, minutes: int) -> None:
+    """This is to be said again in the log, and once more after so many minutes: it stays, and the log does not."""
+    work.put(keys.CARRY + entry, b"")
+    block(work, work.minute + minutes).append(entry)
 
 
 def store(work: Work, changes: dict[bytes, bytes | None]) -> None:
@@ -75,12 +86,21 @@ def sweep(work: Work, before: int) -> None:
         leaving.setdefault(at, []).extend(work.blocks.pop(at))
     listed = [key for at in sorted(leaving) for key in leaving[at]]
     work.prefetch(list(dict.fromkeys(listed)))
+    opened: set[bytes] = set()
     for key in listed:
         match key[:1]:
             case b"r":
                 _answer(work, key)
             case b"c":
                 _case(work, key)
+            case keys.OPEN_CASE:
+                if key not in opened:  # opened again, it is listed twice
+                    opened.add(key)
+                    _open_case(work, b"c" + key[1:])
+            case keys.WINDOWS | keys.POLICY:
+                carry_on(work, key, AGAIN)
+            case keys.ERASED:
+                carry_on(work, key, HORIZON)
             case _:
                 _remnant(work, b"r" + key[1:])
 
@@ -111,10 +131,10 @@ def _answer(work: Work, key: bytes) -> None:
             work.put_newest(team.prefixes.newest + respondent, None)
     work.put(key, None)
     case = _case_of(work, name, response_id, answer)
-    if case is not None and _leaves_at(work, case) > work.minute:
+    if case is not None and leaves_at(work, case) > work.minute:
         # So the case goes on if the id comes again, and the answer can still be erased from it.
         work.put_answer(key, Resolved(0, NOT_GIVEN, False, 0, 0, "", case_id=case.case_id))
-        list_remnant(work, key, _leaves_at(work, case))
+        list_remnant(work, key, leaves_at(work, case))
 
 
 def _case_of(work: Work, team: str, response_id: str, answer: Resolved) -> Case | None:
@@ -124,7 +144,7 @@ def _case_of(work: Work, team: str, response_id: str, answer: Resolved) -> Case 
     return None if answer.respondent is None else work.case(team, ids.uuid5(team, response_id))
 
 
-def _leaves_at(work: Work, case: Case) -> int:
+def leaves_at(work: Work, case: Case) -> int:
     """The minute at which a case leaves; of an open one, when to look again."""
     if case.state in OPEN:
         return work.minute + _LOOK_AGAIN
@@ -135,11 +155,33 @@ def _case(work: Work, key: bytes) -> None:
     raw = work.get(key)
     if raw is None:
         return
-    minute = _leaves_at(work, values.CASE.unpack(raw))
+    case = values.CASE.unpack(raw)
+    minute = leaves_at(work, case)
     if minute > work.minute:
         block(work, minute).append(key)
     else:
         work.put(key, None)
+        work.put(keys.CARRY + key, None)
+
+
+def list_open(work: Work, case: Case) -> None:
+    """An open case is to be said again in the log: when so many times four weeks have passed since it was raised."""
+    raised = ceil_minute(case.raised_ms)
+    times = (work.minute - raised) // AGAIN + 1
+    block(work, raised + times * AGAIN).append(keys.entry(keys.OPEN_CASE, case.team, case.case_id))
+
+
+def _open_case(work: Work, key: bytes) -> None:
+    """Four weeks have passed. One that has closed since it was said again is said once more."""
+    raw = work.get(key)
+    if raw is None:
+        return
+    case = values.CASE.unpack(raw)
+    if case.state in OPEN:
+        list_open(work, case)
+    elif work.minute < ceil_minute(case.raised_ms) + 2 * AGAIN:
+        return
+    work.put(keys.CARRY + key, b"")
 
 
 def _remnant(work: Work, key: bytes) -> None:
@@ -153,7 +195,7 @@ def _remnant(work: Work, key: bytes) -> None:
             left = structs.replace(left, event_ms=0, marks=None)
     if answer.case_id is not None:
         case = work.case(keys.split_id(key)[0], answer.case_id)
-        until.append(0 if case is None else _leaves_at(work, case))
+        until.append(0 if case is None else leaves_at(work, case))
         if until[-1] <= work.minute:
             left = structs.replace(left, case_id=None)
     if left.marks is None and left.case_id is None:

@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Final
 
 from schemas import topics
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Policy, Tick, Windows
+from schemas.carries import Carry, LogEntry
+from schemas.feedback import Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.rejects import Reject
-from stream.domain import answers, erasure, ids, keys, policies, values
+from stream.domain import answers, carrying, erasure, ids, keys, policies, values
 from stream.domain.minutes import MINUTE_MS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
 from stream.domain.scores import BANDS
@@ -28,7 +29,7 @@ MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 
 # A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
 # its respondent in keys.
-Step = tuple[LogRecord, int, FeedbackRecord | Unusable, TeamBatch | None, bytes, bytes | None]
+Step = tuple[LogRecord, int, LogEntry | Unusable, TeamBatch | None, bytes, bytes | None]
 Teams = dict[bytes | None, TeamBatch | Unusable]  # by the keys of a batch's records
 
 
@@ -71,6 +72,8 @@ def fold(
                 erasure.erase_respondent(work, message.respondent)
             elif isinstance(message, Windows):
                 work.set_windows(message.minutes)
+            elif isinstance(message, CarryWindows):
+                carrying.apply_windows(work, message)
             elif team is not None and not isinstance(message, Tick):
                 refused = _command(work, team, key, message, at_ms)
             if refused is not None:
@@ -88,10 +91,13 @@ def fold(
 
 
 def _command(
-    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase | Policy, at_ms: int
+    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase | Policy | Carry, at_ms: int
 ) -> Unusable | None:
     if isinstance(message, Policy):
         policies.apply(work, team.name, message)
+        return None
+    if isinstance(message, Carry):
+        carrying.apply(work, team, message)
         return None
     if isinstance(message, Erase):
         erasure.erase(work, team, key, message.response_id)
@@ -111,7 +117,9 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
     messages = read_all([record.value for record in records])
     for record, message in zip(records, messages, strict=True):
         at_ms = appended_ms(record)
-        if not isinstance(message, Answer) and isinstance(message, Tick | EraseRespondent | Windows | Unusable):
+        if not isinstance(message, Answer) and isinstance(
+            message, Tick | EraseRespondent | Windows | CarryWindows | Unusable
+        ):
             steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)
@@ -121,7 +129,7 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
         if isinstance(team, Unusable):
             steps.append((record, at_ms, team, None, b"", None))
             continue
-        if isinstance(message, Policy):
+        if isinstance(message, Policy | Carry):
             steps.append((record, at_ms, message, team, b"", None))
             continue
         prefixes = team.prefixes

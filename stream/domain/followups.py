@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from schemas.followups import Case, Kind, State
-from stream.domain import cases, clocks, ids, keys, policies
+from stream.domain import cases, clocks, expiry, ids, keys, policies
 from stream.domain.values import OPEN, PLAIN, Resolved
 from stream.domain.work import Work
 
@@ -128,6 +128,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
     cases.hold(work, case)
     if before is None:
         work.leaving.append(keys.case(team, case_id))
+    expiry.list_open(work, case)
     return structs.replace(new, case_id=case_id)
 
 
@@ -213,6 +214,7 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
 def _reopen(work: Work, case: Case, response_id: str) -> Case:
     """The customer is unhappy again: the same case, with new clocks; the respondent's younger one joins it."""
     case = clocks.start(work, structs.replace(case, state="open"))
+    expiry.list_open(work, case)
     other = cases.open_case_of(work, case.team, case.respondent)
     case = cases.tell(work, case, "followup.reopened", response_id)
     if other is None:

@@ -12,6 +12,7 @@ t·team                          what the team promises                         
 d·due·case·team                 what is to be said of a case next                 clocks.Point, several
 v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
+y·entry of an h list            what is to be said again in the log              empty (`stream.domain.carrying`)
 m                               position, stream time, identity                   values.Meta
 o·seq                           outbox (stream.state alone)
 """
@@ -30,8 +31,12 @@ DUE: Final = b"x"
 POLICY: Final = b"t"
 DEADLINE: Final = b"d"
 LEAVING: Final = b"h"
+CARRY: Final = b"y"
+ERASED: Final = b"e"  # in lists alone: an erased id, and an open case
+OPEN_CASE: Final = b"o"
 OUTBOX: Final = b"o"
 UUID_BYTES: Final = 36
+NO_ID: Final = "0" * UUID_BYTES  # in a list: of what has none
 AFTER_ALL: Final = b"\xff\xff"  # no string is as long as this length would say
 
 PLACE: Final = 16
@@ -130,6 +135,11 @@ def due_of(key: bytes) -> int:
 def split_deadline(key: bytes) -> tuple[int, str, str]:
     """(due time, case, team) of a `d` key."""
     return due_of(key), key[9 : 9 + UUID_BYTES].decode(), key[9 + UUID_BYTES :].decode()
+
+
+def entry(letter: bytes, team: str, name: str) -> bytes:
+    """An entry of an `h` list; of answers and cases it is their key."""
+    return letter + text(team) + _LENGTHS[UUID_BYTES] + name.encode()
 
 
 def leaving(minute: int, block: int) -> bytes:

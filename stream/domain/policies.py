@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from schemas.feedback import Policy
 from schemas.policies import TeamPolicy
-from stream.domain import keys, values
+from stream.domain import expiry, keys, values
 
 if TYPE_CHECKING:
     from stream.domain.work import Work
@@ -19,6 +21,7 @@ LATEST_MS: Final = 253_402_300_799_999  # the end of the year 9999
 LONGEST_MS: Final = 366 * 24 * 3_600_000
 MOST_POINTS: Final = 8  # reminders, and levels
 MOST_CAUSES: Final = 100
+MOST_BYTES: Final = 60_000  # as JSON: so that it can be said again in a carry
 MOST_TEXT: Final = 200  # characters of a name
 DEEPEST: Final = 16
 LARGEST: Final = (1 << 63) - 1
@@ -26,21 +29,28 @@ LARGEST: Final = (1 << 63) - 1
 
 def of(work: Work, team: str) -> Policy:
     """What a team promises now."""
-    held = _held(work, team)
-    return BUILT_IN if held is None else held.policy
+    now = held(work, team)
+    return BUILT_IN if now is None else now.policy
 
 
 def apply(work: Work, team: str, policy: Policy) -> None:
     """This holds from here on. What was promised before stays promised."""
-    held = _held(work, team)
-    if held is not None and held.policy == policy:
-        return
-    held = TeamPolicy(team, work.version, work.known_ms, policy)
-    work.put(keys.policy(team), values.POLICY.pack(held))
-    work.policies[team] = work.policies_set[team] = held
+    before = held(work, team)
+    if before is None or before.policy != policy:
+        put(work, TeamPolicy(team, work.version, work.known_ms, policy))
 
 
-def _held(work: Work, team: str) -> TeamPolicy | None:
+def put(work: Work, policy: TeamPolicy) -> None:
+    """The team has this policy. The first one is listed, to be said again in the log for as long as there is one."""
+    team = policy.team
+    if held(work, team) is None:
+        expiry.block(work, work.minute + expiry.AGAIN).append(keys.entry(keys.POLICY, team, keys.NO_ID))
+    work.put(keys.policy(team), values.POLICY.pack(policy))
+    work.policies[team] = work.policies_set[team] = policy
+
+
+def held(work: Work, team: str) -> TeamPolicy | None:
+    """The policy that the log has set; None for none."""
     if team not in work.policies:
         raw = work.get(keys.policy(team))
         work.policies[team] = None if raw is None else values.POLICY.unpack(raw)
@@ -48,7 +58,7 @@ def _held(work: Work, team: str) -> TeamPolicy | None:
 
 
 def flaw(policy: Policy) -> str | None:
-    """What is wrong with a policy; None when it can be used. That it is small enough is seen from its record."""
+    """What is wrong with a policy; None when it can be used."""
     if not 0 < len(policy.rev) <= MOST_TEXT:
         return f"rev has 1 to {MOST_TEXT} characters"
     for name in ("contact_ms", "resolve_ms", "raise_within_ms"):
@@ -63,6 +73,8 @@ def flaw(policy: Policy) -> str | None:
         return f"root_causes are at most {MOST_CAUSES} names of 1 to {MOST_TEXT} characters"
     if not is_plain(policy.config):
         return f"config is nested at most {DEEPEST} deep, and its whole numbers have 64 bits"
+    if len(msgspec.json.encode(policy)) > MOST_BYTES:
+        return f"a policy has at most {MOST_BYTES} bytes"
     return _flaw_of_hours(policy)
 
 

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.feedback import Answer, EraseRespondent, FeedbackRecord, Policy, Tick, Windows
-from stream.domain import policies
+from schemas.carries import Carry, LogEntry
+from schemas.feedback import Answer, CarryWindows, EraseRespondent, Policy, Tick, Windows
+from stream.domain import carried, policies
 from stream.domain.keys import UUID_BYTES
 from stream.domain.minutes import are_windows
 from stream.domain.view import LogRecord
@@ -20,7 +21,7 @@ MOST_REVISIONS: Final = 1 << 53
 
 _TEAM: Final = re.compile(rb"[a-z0-9][a-z0-9._-]{0,63}")
 _APPENDED_DIGITS: Final = 15  # milliseconds until the year 33658
-_DECODER: Final[msgspec.json.Decoder[FeedbackRecord]] = msgspec.json.Decoder(FeedbackRecord)
+_DECODER: Final[msgspec.json.Decoder[LogEntry]] = msgspec.json.Decoder(LogEntry)
 
 
 class Unusable(NamedTuple):
@@ -30,7 +31,7 @@ class Unusable(NamedTuple):
     detail: str
 
 
-def read(value: bytes | None) -> FeedbackRecord | Unusable:
+def read(value: bytes | None) -> LogEntry | Unusable:
     """What a record's value says."""
     if value is None:
         return Unusable("no_value", "a record of the log has a value")
@@ -47,7 +48,7 @@ def read(value: bytes | None) -> FeedbackRecord | Unusable:
     return _checked(message)
 
 
-def read_all(values: Sequence[bytes | None]) -> list[FeedbackRecord | Unusable]:
+def read_all(values: Sequence[bytes | None]) -> list[LogEntry | Unusable]:
     """What each of several values says. Ordinary answers are told by one look, which costs less than a call each."""
     decode = _DECODER.decode
     try:
@@ -67,16 +68,16 @@ def read_all(values: Sequence[bytes | None]) -> list[FeedbackRecord | Unusable]:
     ]
 
 
-def _checked(message: FeedbackRecord) -> FeedbackRecord | Unusable:
+def _checked(message: LogEntry) -> LogEntry | Unusable:
     if isinstance(message, Answer):
         if not 0 <= message.revision <= MOST_REVISIONS:
             return Unusable("bad_field", f"revision is 0 to {MOST_REVISIONS}")
-    elif isinstance(message, Tick | EraseRespondent | Windows):
-        if isinstance(message, Windows) and not are_windows(message.minutes):
+    elif isinstance(message, Tick | EraseRespondent | Windows | CarryWindows):
+        if isinstance(message, Windows | CarryWindows) and not are_windows(message.minutes):
             return Unusable("bad_field", "minutes are 1 to 20 lengths, ascending, none over 366 days")
         return message
-    elif isinstance(message, Policy):
-        flaw = policies.flaw(message)
+    elif isinstance(message, Policy | Carry):
+        flaw = policies.flaw(message) if isinstance(message, Policy) else carried.flaw(message)
         return message if flaw is None else Unusable("bad_field", flaw)
     if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
         return Unusable("bad_field", "response_id is a UUID")

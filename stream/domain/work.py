@@ -241,6 +241,8 @@ class Work:
         names = {keys.team_in(key) for key, _ in self.view.scan(keys.TEAM, b"", keys.AFTER_ALL, UNLIMITED)}
         names |= {name for name, team in self.teams.items() if team.changed}
         self.windows = lengths
+        if self.get(keys.WINDOWS) is None:
+            expiry.block(self, self.minute + expiry.AGAIN).append(keys.entry(keys.WINDOWS, "", keys.NO_ID))
         self.put(keys.WINDOWS, values.WINDOWS.pack(lengths))
         for name in sorted(names):
             self.of(name).sum_anew()

@@ -25,7 +25,7 @@ MUTANTS: Final = ROOT / "mutants" / "stream" / "domain"
 # What carries the arithmetic and the cases, in the order of the report.
 MODULES: Final = (
     *("scores", "minutes", "windows", "team_batch", "work", "fold"),
-    *("answers", "followups", "cases", "clocks", "deadlines", "promise", "policies"),
+    *("answers", "followups", "cases", "clocks", "deadlines", "promise", "policies", "carrying", "carried"),
     *("erasure", "expiry", "keys", "ids", "reading", "values"),
 )
 SAMPLE: Final = 30  # of each module: some ten minutes on two quiet cores

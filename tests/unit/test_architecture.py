@@ -64,7 +64,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "stream/outbox.py": "the producer of the outputs",
         "stream/log.py": "reads the log beside the group",
         "stream/app.py": "asks for the partition count before it starts",
-        "stream/partitions.py": "names the error of a refused tick",
+        "stream/upkeep.py": "names the error of a refused tick",
         "stream/copying.py": "writes a copied log",
         "services/ingest/producer.py": "makes, proves and ends the producer of the door",
         "services/ingest/publisher.py": "publishes answers through it",

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from schemas import changes, feedback, followups, people, policies, rejects, scores
+from schemas import carries, changes, feedback, followups, people, policies, rejects, scores
 
 FIXTURES = Path(__file__).with_name("fixtures")
 RESPONSE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -70,6 +70,47 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
         policies.TeamPolicy,
         policies.TeamPolicy("team-9", VERSION, AT, feedback.Policy("5f2c1a9be07d4c11", contact_ms=7_200_000)),
     ),
+    "carry.v1": (
+        carries.LogEntry,
+        carries.Carry(
+            as_of=281_474_976_711_966,
+            fold=3,
+            policy=feedback.Policy("5f2c1a9be07d4c11", contact_ms=7_200_000),
+            policy_version=281_474_976_710_701,
+            policy_ms=1_795_400_000_000,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="open",
+                n=3,
+                raised_ms=AT,
+                changed_ms=1_790_036_040_000,
+                contact_due_ms=1_790_036_040_000,
+                resolve_due_ms=1_790_259_240_000,
+                answers=(RESPONSE,),
+                version=VERSION,
+                next_ms=1_790_259_240_000,
+            ),
+            answers=(
+                carries.CarriedAnswer(
+                    feedback.Answer(
+                        response_id=RESPONSE,
+                        score=3,
+                        content="9f86d081884c7d65",
+                        answered_ms=1_790_000_000_123,
+                        revision=2,
+                        respondent=RESPONDENT,
+                    ),
+                    first_offset=41,
+                    marks={"bot": False},
+                ),
+            ),
+            erased=("0b6f8a52-5d0c-4b57-9f8b-0a6f3a1c2d3e",),
+        ),
+    ),
+    "carry-windows.v1": (carries.LogEntry, feedback.CarryWindows((60, 1_440, 10_080))),
     "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
     "changes.v1": (
         changes.ChangesRecord,
@@ -227,7 +268,7 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
         ),
     ),
 }
-FREE = {"attributes", "answers", "config"}  # mappings of the clients' own names: nothing in them is a field
+FREE = {"attributes", "answers", "config", "marks"}  # mappings of the clients' own names: nothing in them is a field
 
 
 def fixture(name: str) -> bytes:
@@ -282,7 +323,7 @@ def test_a_record_of_a_type_that_is_not_known_is_refused_and_not_guessed_at() ->
 
 
 def test_every_record_type_has_a_fixture_and_every_fixture_is_read() -> None:
-    unions = (feedback.FeedbackRecord, changes.ChangesRecord, followups.FollowupRecord)
+    unions = (carries.LogEntry, changes.ChangesRecord, followups.FollowupRecord)
     types = {member for union in unions for member in get_args(union)}
     types |= {people.Person, rejects.Reject, scores.TeamScores, policies.TeamPolicy}
     assert {type(expected) for _, expected in RECORDED.values()} == types

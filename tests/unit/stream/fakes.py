@@ -19,7 +19,7 @@ from schemas.followups import FollowupEvent
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
-from stream.domain import keys, values
+from stream.domain import carrying, keys, values
 from stream.domain.fold import fold
 from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
@@ -152,6 +152,11 @@ def office_hours(days: int, first_ms: int = START_MS - 3 * DAY) -> tuple[int, ..
     midnight = first_ms - first_ms % DAY
     hours = (9 * HOUR, 12 * HOUR + HOUR // 2, 13 * HOUR, 17 * HOUR)
     return tuple(midnight + day * DAY + at for day in range(days) for at in hours)
+
+
+def carries(state: FakeState, most: int = 100) -> list[tuple[bytes | None, bytes]]:
+    """Keys and values of the records that say again what the fold says is to be carried."""
+    return [(key, msgspec.json.encode(carry)) for key, carry in carrying.due(state, state.meta, most)]
 
 
 TICK: Final = b'{"type":"tick"}'

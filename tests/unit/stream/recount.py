@@ -125,7 +125,7 @@ class Recount:
             return "undecodable"
         if fields["type"] == "answer" and fields["score"] not in range(11):
             return "undecodable"
-        if fields["type"] == "tick":
+        if fields["type"] in ("tick", "carry_windows"):
             return None
         if fields["type"] == "windows":
             minutes = fields["minutes"]
@@ -151,6 +151,8 @@ class Recount:
                 return "bad_field"
             self.policies[record.key.decode()] = fields
             return None
+        if fields["type"] == "carry":
+            return None  # a whole log holds what it says
         name = record.key.decode(), fields["response_id"]
         if fields["type"] == "erase":
             self._erase(name)

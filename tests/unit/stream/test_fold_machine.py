@@ -25,6 +25,7 @@ from tests.unit.stream.fakes import (
     TICK,
     LogBuilder,
     answer_value,
+    carries,
     command_value,
     erase_respondent_value,
     policy_value,
@@ -171,6 +172,12 @@ class FoldMachine(RuleBasedStateMachine):
     def set_policy(self, team: str, policy: dict[str, Any]) -> None:
         """A team promises other times; or what cannot be promised."""
         self.append(team.encode(), policy_value(**policy))
+
+    @rule(most=st.sampled_from([1, 2, 9]))
+    def carry(self, most: int) -> None:
+        """The worker says again what would outlive the log; it may be behind, and may say it twice."""
+        for key, value in carries(self.worker.state, most):
+            self.append(key, value)
 
     @rule(after=SECONDS)
     def tick(self, after: int) -> None:

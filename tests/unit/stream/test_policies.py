@@ -139,6 +139,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"open": [0, HOUR, HOUR, 2 * HOUR], "until_ms": DAY}, "open"),
     ({"open": [-1, HOUR], "until_ms": DAY}, "open"),
     ({"config": {"n": 1 << 63}}, "config"),
+    ({"config": {"text": "x" * 60_000}}, "60000 bytes"),
     ({"config": json.loads('{"a":' * 17 + "1" + "}" * 17)}, "config"),
 ]
 

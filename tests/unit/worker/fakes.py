@@ -16,7 +16,7 @@ from schemas import topics
 from schemas.rejects import Reject
 from stream.domain.view import LogRecord
 from stream.domain.work import Effects
-from stream.outbox import Producer
+from stream.outbox import Entry, Producer
 from stream.rows import ERASURES, TABLES, Key, Row
 from stream.state import Message, State
 from stream.store import Refused, Unreachable
@@ -115,6 +115,7 @@ class FakeOutbox:
         self.journal: Journal = [] if journal is None else journal
         self.sent: list[Message] = []
         self.ticks: list[int] = []
+        self.appended: list[tuple[int, bytes | None, bytes]] = []
         self.tick_error: Exception | None = None
         self.ticking: Callable[[int], None] = lambda _: None
         self.hold = asyncio.Event()
@@ -130,6 +131,9 @@ class FakeOutbox:
             self.waiting -= 1
         self.sent.extend(messages)
         self.journal.append(("acknowledged", len(messages)))
+
+    async def append(self, partition: int, entries: Sequence[Entry]) -> None:
+        self.appended.extend((partition, key, value) for key, value in entries)
 
     async def tick(self, partition: int) -> None:
         self.ticks.append(partition)

@@ -168,6 +168,11 @@ class TestTicks:
         await world.outbox.tick(5)
         assert world.broker.arrived == {(topics.FEEDBACK, 5): [(None, b'{"type":"tick"}')]}
 
+    async def test_what_is_said_again_is_appended_in_its_order_with_its_keys(self) -> None:
+        world = World()
+        await world.outbox.append(5, [(b"a", b"1"), (None, b"2")])
+        assert world.broker.arrived == {(topics.FEEDBACK, 5): [(b"a", b"1"), (None, b"2")]}
+
     async def test_a_refused_tick_is_not_tried_again_and_its_producer_is_left(self) -> None:
         world = World()
         world.broker.failing_sends = 1

@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from schemas.carries import Carry
 from schemas.generations import FIRST
 from stream.errors import Revoked
 from stream.partitions import Partitions
-from tests.unit.stream.fakes import MINUTE, PARTITION, LogBuilder, Record
+from stream.upkeep import CARRY_EVERY_S
+from tests.unit.stream.fakes import DAY, HOUR, MINUTE, PARTITION, TEAMS, LogBuilder, Record
 from tests.unit.worker.fakes import FakeLog, FakeOutbox, until
 
 LATER_MS = 4_000_000_000_000  # something is due by then
@@ -170,6 +173,28 @@ class TestTicks:
             clock[0] = 1_000.0 + elapsed
             await world.tick(LATER_MS, highwater=3)
             assert len(world.outbox.ticks) == ticks, elapsed
+
+    async def test_what_would_outlive_the_log_is_appended_once_everything_is_folded(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = [1_000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        builder = LogBuilder()
+        builder.policy(contact_ms=HOUR)
+        builder.tick(28 * DAY)
+        await world.apply(builder.records)
+        await world.tick(builder.now_ms, highwater=3)
+        assert world.outbox.appended == []
+        await world.tick(builder.now_ms, highwater=2)
+        await world.tick(builder.now_ms, highwater=2)
+        ((partition, key, value),) = world.outbox.appended
+        assert (partition, key) == (PARTITION, TEAMS[0].encode())
+        assert msgspec.json.decode(value, type=Carry).policy_version == 1 << 48
+        builder.append(key, value)
+        await world.apply(builder.records[2:])
+        clock[0] += CARRY_EVERY_S
+        await world.tick(builder.now_ms, highwater=3)
+        assert len(world.outbox.appended) == 1
 
     async def test_a_broker_that_is_away_costs_a_tick_and_nothing_else(self, world: World) -> None:
         await world.apply(answers(3))

@@ -184,7 +184,7 @@ def test_what_is_older_than_the_log_need_not_be_there() -> None:
     log = a_log()
     run = play(log)
     late_ms = log[20].timestamp
-    gone = (b"r", b"p", b"c", b"l", b"a", b"q", b"h", b"w")
+    gone = (b"r", b"p", b"c", b"l", b"a", b"q", b"h", b"w", b"d", b"y")
     kept = {key: raw for key, raw in run.state.data.items() if key[:1] not in gone}
     tally = compare_states(sorted(run.state.data.items()), sorted(kept.items()), log[-1].timestamp + DAY)
     assert (tally.compared, tally.different) == (len(kept), 0)

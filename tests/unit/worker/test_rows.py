@@ -179,6 +179,10 @@ class TestFollowups:
         assert (found["owner"], found["joined_into"], found["callback_at"], found["version"]) == ("", "", None, 7)
         assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0)
 
+    def test_a_case_that_is_said_again_is_a_case_and_no_event_of_it(self) -> None:
+        ((table, _),) = rows(topics.FOLLOWUPS, FollowupEvent("event", "followup.carried", AT_MS, CASE))
+        assert table == "followups"
+
     def test_what_a_clock_tells_says_of_which_clock_and_how_far_up_it_goes(self) -> None:
         event = FollowupEvent("event", "followup.escalated", AT_MS, CASE, clock="contact", level=2)
         _, (_, said) = rows(topics.FOLLOWUPS, event)

@@ -1,0 +1,28 @@
+"""What is wrong with a carry. The fold itself has made it, and takes up no other."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.carries import Carry
+from stream.domain import policies
+from stream.domain.keys import UUID_BYTES
+
+MOST: Final = 1 << 62  # of any number
+
+
+def flaw(carry: Carry) -> str | None:
+    """What is wrong with a carry; None when it can be used."""
+    ids = [*carry.erased, *(carried.answer.response_id for carried in carry.answers)]
+    numbers = [carry.as_of, carry.policy_version, carry.policy_ms]
+    for carried in carry.answers:
+        numbers += (carried.first_offset, carried.answer.revision)
+    case = carry.case
+    if case is not None:
+        ids += (case.case_id, case.response_id, *case.answers)
+        numbers += (case.n, case.raised_ms, case.changed_ms, case.contact_due_ms, case.resolve_due_ms, case.version)
+    if not all(len(one) == UUID_BYTES and one.isascii() for one in ids):
+        return "ids are UUIDs"
+    if not all(0 <= number < MOST for number in numbers):
+        return "numbers are not below 0"
+    return None if carry.policy is None else policies.flaw(carry.policy)
