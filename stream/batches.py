@@ -25,7 +25,7 @@ from stream.settings import StreamSettings
 # Both bound how long a batch waits behind those of a partition that gets far more than the others: aiokafka fetches
 # nothing while records of an earlier fetch are left, and Faust puts the batches of all partitions in one queue.
 MOST_FETCHED: Final = 512 << 10  # bytes of one partition: some 2,500 answers
-WAITING_BATCHES: Final = 2
+WAITING_BATCHES: Final = 4
 MOST_POLLED: Final = 1_000  # fetches, one a partition: no bound
 FETCH_WAIT_MS: Final = 500  # a broker answers at once when a record arrives; this only bounds an idle fetch
 

@@ -240,7 +240,7 @@ def test_the_app_commits_often_holds_few_batches_and_has_no_web_server(app: faus
     assert (conf.web_enabled, conf.stream_wait_empty, conf.topic_allow_declare) == (False, False, False)
     assert (conf.consumer_group_instance_id, conf.consumer_auto_offset_reset) == ("test-0", "earliest")
     assert conf.broker_commit_interval == 0.5
-    assert conf.stream_buffer_maxsize == 2
+    assert conf.stream_buffer_maxsize == 4
     assert conf.broker_session_timeout == 6
     assert conf.broker_session_timeout <= conf.broker_request_timeout
 
