@@ -43,7 +43,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "followup_events": (
         *("case_id", "n", "event_id", "team", "kind", "at", "response_id", "state", "score", "owner"),
-        *("version", "clock", "level"),
+        *("version", "clock", "level", "raised_at"),
     ),
     "corrections": (*("id", "team", "known_at", "as_of", "cause", "response_id", "deltas", "windows", "version"),),
     "rejects": ("id", "topic", "partition", "offset", "at", "reason", "detail", "key", "record"),
@@ -210,4 +210,5 @@ def _event(event: FollowupEvent) -> Row:
     return (
         *(case.case_id, case.n, event.event_id, case.team, event.kind, event.at_ms, event.response_id or ""),
         *(case.state, case.score, case.owner or "", case.version, event.clock or "", event.level or 0),
+        case.raised_ms,
     )

@@ -52,7 +52,7 @@ _HISTORY: Final = """
 SELECT event_id, n, kind, toUnixTimestamp64Milli(at) AS at_ms, response_id, state, score, owner
 FROM followup_events FINAL
 WHERE team = {team:String} AND case_id = {case_id:String}
-ORDER BY n"""
+ORDER BY raised_at, n"""
 
 _COUNTS: Final = """
 SELECT team, count() AS active, countIf(due < {now_ms:Int64}) AS overdue, min(due) AS next_due_ms

@@ -32,15 +32,14 @@ def apply(
 
     `key`: the answer's. `respondent`: the answer's, as it stands in keys.
     """
-    old = found = work.answer(key)
-    marks = case_id = None
+    old = work.answer(key)
+    marks = None
     if old is not None:
         if old.erased:
             work.forget_text(team.name, answer.response_id)  # it came with the answer once more
             return ERASED
         marks = old.marks
         if old.first_offset == NOT_GIVEN:
-            case_id = old.case_id
             old = None
     if old is None:
         if answer.revision and answer.answered_ms is None:
@@ -49,10 +48,10 @@ def apply(
         event_ms = answer.answered_ms
         if event_ms is None or event_ms > appended_ms:
             event_ms = appended_ms
-        new = _resolved(answer, event_ms, work.offset, event_ms < work.known_ms - HORIZON_MS, case_id, marks)
+        new = _resolved(answer, event_ms, work.offset, event_ms < work.known_ms - HORIZON_MS, None, marks)
         work.leaving.append(key)
         _accept(work, team, respondent, answer.response_id, new)
-        follow = case_id is not None or (not new.reasons and not BANDS[new.score])
+        follow = not new.reasons and not BANDS[new.score]
     else:
         if answer.revision < old.revision:
             return None  # an older revision that arrived late: a newer one has already replaced every field
@@ -62,7 +61,7 @@ def apply(
         revise(work, team, key, respondent, answer.response_id, old, new, "revision")
         follow = True
     if follow:
-        new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms, first=found is None)
+        new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms)
     work.put_answer(key, new)
     team.say(answer.response_id, new)
     if team.cause is not None:

@@ -243,9 +243,10 @@ def _answers(work: Work, team: TeamBatch, carry: Carry, case: Case) -> None:
         answer = carried.answer
         key = keys.answer(case.team, answer.response_id)
         found = work.answer(key)
-        if (found is not None and not _is_remnant(found, case)) or ceil_minute(answer.answered_ms or 0) >= work.closed:
+        if ceil_minute(answer.answered_ms or 0) >= work.closed or (found is not None and not _is_only_marked(found)):
             continue
-        one = answers.carried(answer, carried.first_offset, case.case_id, carried.marks)
+        marks = carried.marks if found is None else {**(carried.marks or {}), **(found.marks or {})}
+        one = answers.carried(answer, carried.first_offset, case.case_id, marks)
         work.put_answer(key, one)
         expiry.block(work, minute).append(key)
         if one.respondent is None:
@@ -257,12 +258,8 @@ def _answers(work: Work, team: TeamBatch, carry: Carry, case: Case) -> None:
         if not one.reasons and (newest is None or (newest.event_ms, newest.first_offset) < place):
             newest = Newest(*place, answer.response_id, one.score, one.history)
             work.put_newest(team.prefixes.newest + respondent, newest)
-    for response_id in case.answers:
-        key = keys.answer(case.team, response_id)
-        if work.answer(key) is None:
-            work.put_answer(key, Resolved(0, NOT_GIVEN, False, 0, 0, "", case_id=case.case_id))
-            expiry.list_remnant(work, key, minute)
 
 
-def _is_remnant(found: Resolved, case: Case) -> bool:
-    return found.first_offset == NOT_GIVEN and not found.erased and found.case_id == case.case_id
+def _is_only_marked(found: Resolved) -> bool:
+    """Whether a command came, and the answer it speaks of did not, as far as this log tells."""
+    return found.first_offset == NOT_GIVEN and not found.erased

@@ -10,7 +10,7 @@ from msgspec import structs
 from schemas.followups import Case, Clock, FollowupEvent, Kind
 from stream.domain import clocks, ids, keys
 from stream.domain.scores import BANDS
-from stream.domain.values import NOT_GIVEN, Resolved
+from stream.domain.values import Resolved
 
 if TYPE_CHECKING:
     from stream.domain.work import Work
@@ -20,13 +20,8 @@ MOST_LISTED: Final = 100  # answers that a case names
 
 
 def is_detractor(resolved: Resolved | None) -> bool:
-    """A counted detractor answer. One of which the state knows no more than its case is none."""
-    return (
-        resolved is not None
-        and resolved.first_offset != NOT_GIVEN
-        and not resolved.reasons
-        and not BANDS[resolved.score]
-    )
+    """A counted detractor answer."""
+    return resolved is not None and not resolved.reasons and not BANDS[resolved.score]
 
 
 def blank(case: Case) -> Case:
@@ -40,7 +35,7 @@ def emptied(case: Case) -> Case:
 
 
 def opening_is_erased(work: Work, case: Case) -> bool:
-    """Whether the answer that opened a case is erased. One that has left the state is not: the case is still theirs."""
+    """Whether the answer that opened a case is erased."""
     opening = work.answer(keys.answer(case.team, case.response_id))
     return opening is not None and opening.erased
 
@@ -62,8 +57,8 @@ def say(
     """Store a case, and say what has become of it. Gives the case with what its clocks say next."""
     case = clocks.kept(work, case)
     work.put_case(case)
-    event_id = ids.uuid5(case.case_id, case.n)
-    work.events.append(FollowupEvent(event_id, kind, case.changed_ms, case, response_id, clock=clock, level=level))
+    own_id = event_id(case)
+    work.events.append(FollowupEvent(own_id, kind, case.changed_ms, case, response_id, clock=clock, level=level))
     return case
 
 
@@ -71,8 +66,17 @@ def establish(work: Work, case: Case) -> None:
     """Store a case as a carry tells it, and say so: for readers it is a case, and no event of it."""
     case = clocks.kept(work, structs.replace(case, next_ms=None), work.known_ms)
     work.put_case(case)
-    event_id = ids.uuid5(work.generation, work.partition, work.offset, CARRIED)
-    work.events.append(FollowupEvent(event_id, CARRIED, work.known_ms, case))
+    own_id = ids.uuid5(work.generation, work.partition, work.offset, CARRIED)
+    work.events.append(FollowupEvent(own_id, CARRIED, work.known_ms, case))
+
+
+def event_id(case: Case) -> str:
+    """The id of a case's newest event.
+
+    `raised_ms` belongs to it: a case that has left the state, and comes again with its opening answer's id, counts its
+    events anew.
+    """
+    return ids.uuid5(case.case_id, case.n, case.raised_ms)
 
 
 def known(work: Work, team: str, case_id: str) -> Case:

@@ -16,8 +16,6 @@ def erase(work: Work, team: TeamBatch, key: bytes, response_id: str, kind: str =
     work.forget_text(team.name, response_id)
     old = work.answer(key)
     if old is None or old.first_offset == NOT_GIVEN:
-        if old is not None and old.case_id is not None:
-            followups.forget(work, team.name, response_id, old)
         new = Resolved(0, NOT_GIVEN, False, 0, 0, "", erased=True)
         work.put_answer(key, new)
         if old is None or not old.erased:

@@ -3,19 +3,17 @@
 What has come is listed under the minute it is to leave at, in blocks of 64 offsets: a list is one key, and where the
 log is cut into batches changes nothing about it. When stream time reaches the minute, the list is gone through.
 
-An `r` key on a list is an answer. It leaves with its place among its respondent's answers and with its pane, which is
-as old or older; an erased one stays erased. A `c` key is a case: it leaves 400 days after its last change, and an open
-one stays. What outlives the log is said again in it (`stream.domain.carrying`): an open case (`o`), windows (`v`) and
-policies (`t`) every four weeks, an erased id (`e`) every 400 days. An `m` key stands for the `r` key of which only
-marks, or a case that is still there, are known.
+An `r` key on a list is an answer. Its pane leaves, which is as old or older, and so does the answer, with its place
+among its respondent's answers, unless it is in a case: then it leaves with that. An erased one stays erased. A `c` key
+is a case: it leaves 400 days after its last change, and an open one stays. What outlives the log is said again in it
+(`stream.domain.carrying`): an open case (`o`), windows (`v`) and policies (`t`) every four weeks, an erased id (`e`)
+every 400 days. An `m` key stands for the `r` key of which only marks are known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
-
-from msgspec import structs
 
 from schemas.followups import Case
 from stream.domain import ids, keys, values
@@ -46,7 +44,7 @@ def block(work: Work, minute: int) -> list[bytes]:
 
 
 def list_remnant(work: Work, key: bytes, minute: int) -> None:
-    """Of the answer under an `r` key only marks or a case are known; this is to leave at `minute`."""
+    """Of the answer under an `r` key only marks are known; they are to leave at `minute`."""
     block(work, minute).append(_REMNANT + key[1:])
 
 
@@ -123,6 +121,11 @@ def _answer(work: Work, key: bytes) -> None:
         team.drop_pane(answer.minute)
     if answer.erased:
         return
+    case = _case_of(work, name, response_id, answer)
+    minute = 0 if case is None else leaves_at(work, case)
+    if minute > work.minute:
+        block(work, minute).append(key)
+        return
     if answer.respondent is not None:
         respondent = keys.text(answer.respondent)
         work.put_answer_of(team.prefixes.answers_of + respondent, answer, None)
@@ -130,11 +133,6 @@ def _answer(work: Work, key: bytes) -> None:
         if newest is not None and newest.response_id == response_id:
             work.put_newest(team.prefixes.newest + respondent, None)
     work.put(key, None)
-    case = _case_of(work, name, response_id, answer)
-    if case is not None and leaves_at(work, case) > work.minute:
-        # So the case goes on if the id comes again, and the answer can still be erased from it.
-        work.put_answer(key, Resolved(0, NOT_GIVEN, False, 0, 0, "", case_id=case.case_id))
-        list_remnant(work, key, leaves_at(work, case))
 
 
 def _case_of(work: Work, team: str, response_id: str, answer: Resolved) -> Case | None:
@@ -188,18 +186,8 @@ def _remnant(work: Work, key: bytes) -> None:
     answer = work.answer(key)
     if answer is None or answer.first_offset != NOT_GIVEN or answer.erased:
         return
-    left, until = answer, []
-    if answer.marks is not None:
-        until.append(ceil_minute(answer.event_ms) + HORIZON + 1)
-        if until[-1] <= work.minute:
-            left = structs.replace(left, event_ms=0, marks=None)
-    if answer.case_id is not None:
-        case = work.case(keys.split_id(key)[0], answer.case_id)
-        until.append(0 if case is None else leaves_at(work, case))
-        if until[-1] <= work.minute:
-            left = structs.replace(left, case_id=None)
-    if left.marks is None and left.case_id is None:
+    minute = ceil_minute(answer.event_ms) + HORIZON + 1
+    if minute > work.minute:
+        list_remnant(work, key, minute)
+    else:
         work.put(key, None)
-        return
-    work.put_answer(key, left)
-    list_remnant(work, key, min(minute for minute in until if minute > work.minute))

@@ -27,25 +27,17 @@ def follow(
     old: Resolved | None,
     new: Resolved,
     appended_ms: int,
-    *,
-    first: bool = False,
 ) -> Resolved:
     """Raise, join, reopen or close the case that an answer's change asks for.
 
     Shape:   the answer before (None: just accepted) and after in; the answer after, with `case_id` and `not_raised`.
-             `first`: nothing is known of its id.
     """
-    if new.case_id is None:
+    if old is None or new.case_id is None:
         if not cases.is_detractor(new):
             return new
-        return _begin(work, team, response_id, new, appended_ms, first=first)
+        return _begin(work, team, response_id, new, appended_ms, first=old is None)
     case = cases.known(work, team, new.case_id)
-    if old is None and case.state == "joined":
-        new = structs.replace(new, case_id=None)
-        return _begin(work, team, response_id, new, appended_ms, first=False) if cases.is_detractor(new) else new
-    # An answer that had left the state before its case did has come again: who had given it is known from the case.
-    respondent = case.respondent if old is None else old.respondent
-    if respondent != new.respondent:
+    if old.respondent != new.respondent:
         if response_id != case.response_id:
             return _leave(work, case, response_id, new, appended_ms)
         case = _move(work, case, response_id, new.respondent)

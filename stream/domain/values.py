@@ -37,7 +37,7 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `event_ms`, `first_offset` and `history` never change after the first record. `reasons` empty: counted.
     `marks`: what commands said last of each reason, True for exclude. A command may come before the answer: then only
     its marks, or that it is erased, are known, `first_offset` is `NOT_GIVEN`, and `event_ms` is the time of the last
-    mark. The same is left of an answer that has left the state before its case: then `case_id` is known.
+    mark.
     """
 
     event_ms: int

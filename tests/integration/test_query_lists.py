@@ -218,7 +218,9 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
         event | {"n": n, "event_id": uid(7_000 + n), "kind": kind, "at": NOON_MS / 1000, "response_id": uid(700 + n)}
         for n, kind in ((1, "followup.raised"), (2, "followup.answer_joined"))
     ]
-    tables.insert("followup_events", [*events[::-1], events[0]])
+    before = event | {"n": 1, "event_id": uid(6_001), "kind": "followup.raised", "at": 1, "response_id": uid(701)}
+    lives = [*({"raised_at": NOON_MS / 1000} | one for one in [*events[::-1], events[0]]), {"raised_at": 1} | before]
+    tables.insert("followup_events", lives)
     tables.insert(
         "people",
         [person_row("detail", uid(701), "first words"), person_row("detail", uid(702), "", email="j@example.org")],
@@ -231,6 +233,7 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
     ]
     assert (found["comment"], found["contact"]["email"]) == ("first words", "j@example.org")
     assert [(one["n"], one["kind"], one["event_id"]) for one in found["history"]] == [
+        (1, "followup.raised", uid(6_001)),  # 400 days and more ago
         (1, "followup.raised", uid(7_001)),
         (2, "followup.answer_joined", uid(7_002)),
     ]

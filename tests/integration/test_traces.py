@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.integration.stream_place import Counted, Place, Sent
 from tests.unit.stream import traces
 from tests.unit.stream.fakes import PARTITION
 from tests.unit.stream.holding import OPEN, named
+from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.recount import Recount
 from tests.unit.stream.traces import Trace
 
@@ -59,7 +61,7 @@ def moved(trace: Trace, partition: int) -> list[Sent]:
 
 def truths(said: Counted) -> dict[int, Recount]:
     """The recount of every partition's log, as Kafka holds it."""
-    return {number: Recount.of(log, number) for number, log in said.log.items() if log}
+    return {number: KnowingRecount.of(log, number) for number, log in said.log.items() if log}
 
 
 def rows_of(url: str, sql: str) -> Rows:
@@ -121,10 +123,8 @@ def assert_cases_hold(cases: Rows, case_of: dict[tuple[str, str], str], recounts
     unhappy: dict[str, bool] = defaultdict(bool)
     for name, case_id in case_of.items():
         unhappy[case_id] |= answers[name].detractor
-    # What the fold no longer knows does not close a case, nor does the recount know that it was in one.
-    old = {named(*name) for truth in recounts.values() for name in truth.forgotten}
     opened = {case_id for case_id, state in states.items() if state in OPEN}
-    assert opened - old == {case_id for case_id in unhappy if case_id and unhappy[case_id]} - old
+    assert opened == {case_id for case_id in unhappy if case_id and unhappy[case_id]}
     of_respondent = Counter((team, who) for _, team, _, state, who in cases if state in OPEN and who)
     assert set(of_respondent.values()) <= {1}, "two open cases of one respondent"
     assert all(case_id == named(team, response_id) for case_id, team, response_id, _, _ in cases)
@@ -145,8 +145,8 @@ async def test_every_trace_comes_to_what_the_recount_says_in_the_topics_and_in_c
     recounts = truths(said)
     assert set(range(len(kept))) <= recounts.keys()
     for number, trace in enumerate(kept):
-        own = Recount.of(said.log[number][: len(trace.records)], number)
-        original = Recount.of(trace.records, PARTITION)
+        own = KnowingRecount.of(said.log[number][: len(trace.records)], number)
+        original = KnowingRecount.of(trace.records, PARTITION)
         assert [one.score for one in own.answers.values()] == [one.score for one in original.answers.values()]
         assert Counter(own.rejected.values()) == Counter(original.rejected.values())
     for truth in recounts.values():
@@ -167,11 +167,12 @@ async def test_every_trace_comes_to_what_the_recount_says_in_the_topics_and_in_c
     assert_cases_hold(
         rows_of(url, "SELECT case_id, team, response_id, state, respondent FROM followups FINAL"), case_of, recounts
     )
-    raised = Counter(event.case.case_id for event in said.raised)
+    raised = Counter((event.case.case_id, event.case.raised_ms) for event in said.raised)
     assert set(raised.values()) <= {1}, "a case is raised once"
-    events = rows_of(url, "SELECT case_id, count(), max(n) FROM followup_events FINAL GROUP BY case_id")
-    assert all(count == last for _, count, last in events), "an event is missing, or there twice"
-    assert sum(count for _, count, _ in events) == len(said.events)
+    events = rows_of(url, "SELECT case_id, n FROM followup_events FINAL ORDER BY case_id, raised_at, n")
+    for (before, last), (case_id, n) in pairwise([("", 0), *events]):
+        assert n == 1 or (case_id, n) == (before, last + 1), "an event is missing, or there twice"
+    assert len(events) == len(said.events)
     rejected = rows_of(url, "SELECT partition, offset, reason FROM rejects FINAL")
     assert {(partition, offset): reason for partition, offset, reason in rejected} == {
         (number, offset): reason for number, truth in recounts.items() for offset, reason in truth.rejected.items()

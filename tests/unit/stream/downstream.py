@@ -14,7 +14,6 @@ from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain.work import Out
-from tests.unit.stream.fakes import DAY
 
 Name = tuple[Any, ...]
 TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {
@@ -43,7 +42,6 @@ class Downstream:
         self.policies: dict[str, TeamPolicy] = {}
         self.panes: dict[tuple[str, int], PaneChange] = {}
         self.answers: dict[tuple[str, str], AnswerChange] = {}
-        self.times: dict[str, set[int]] = {}  # event id to when it was said to happen
         self.forgotten: set[bytes | None] = set()
         self.through = 0
 
@@ -72,11 +70,7 @@ class Downstream:
             self.forgotten.add(out.key)
 
     def _event(self, event: FollowupEvent) -> None:
-        times = self.times.setdefault(event.event_id, set())
-        # A case that was forgotten altogether begins anew if the id of its answer comes again.
-        assert all(abs(event.at_ms - at_ms) > 400 * DAY for at_ms in times - {event.at_ms}), event
-        times.add(event.at_ms)
-        self._once(("event", event.event_id, event.at_ms), event, event.case.version & OFFSETS)
+        self._once(("event", event.event_id), event, event.case.version & OFFSETS)
 
     def _scores(self, scores: TeamScores) -> None:
         same = self.values.setdefault(("scores", scores.team, scores.version), scores)

@@ -24,7 +24,7 @@ from stream.domain.minutes import WINDOWS
 from stream.domain.values import Resolved
 from stream.domain.work import Out
 from tests.unit.stream.fakes import HOUR, PARTITION, FakeState, Record
-from tests.unit.stream.recount import HORIZON, Counts, Recount, tally
+from tests.unit.stream.recount import HORIZON, Counted, Counts, Recount, tally
 
 OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
 FAR: Final = 3 * 365 * 24 * 60  # minutes; a score with no due minute holds for ever
@@ -157,8 +157,6 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
             assert resolved.case_id is not None, "a detractor that nobody follows up"
         if resolved.case_id is not None and answer.detractor:
             assert cases[resolved.case_id].state in OPEN
-        if (team, response_id) in truth.forgotten:
-            continue  # the id came again: a case may still name its first answer
         assert homes[team, response_id] == ([] if resolved.case_id is None else [resolved.case_id])
         if resolved.case_id is not None:
             assert not answer.history
@@ -187,19 +185,14 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
         assert case.joined_into is None
         assert case.response_id in case.answers
         opening = truth.answers.get((case.team, case.response_id))
-        if opening is not None and (case.team, case.response_id) not in truth.forgotten:
+        if opening is not None:
             assert (case.score, case.respondent) == (opening.score, opening.respondent)
             came_with = case.survey, case.channel, case.locale, case.medium, case.callback_ms
             assert came_with == opening.came_with[:5]
-        last = truth.forgotten.get((case.team, case.response_id))
-        if opening is None and last is not None and (case.team, case.response_id) not in truth.erased:
-            assert (case.score, case.respondent) == (last.score, last.respondent), "kept as it was when it was known"
         names = [(case.team, member) for member in case.answers]
         if truth.erased.issuperset(names):
             assert (case.state in OPEN, case.respondent) == (False, None), "nobody is left to be called"
             continue
-        if truth.forgotten.keys() & names:
-            continue  # it stands as it was when they were known
         members = [truth.answers[name] for name in names if name not in truth.erased]
         assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"
         assert case.respondent is not None or len(members) == 1
@@ -325,16 +318,23 @@ def assert_erased_hold(state: FakeState, truth: Recount) -> None:
 def assert_all_leaves_in_time(state: FakeState, truth: Recount) -> None:
     """Nothing is kept that no answer, mark or case of the last 400 days asks for, and all that is kept will leave."""
     cases = cases_of(state)
-    counted = {(one.team, one.respondent) for one in truth.answers.values() if one.counted and one.respondent}
+    counted = [one for one in truth.answers.values() if one.counted and one.respondent]
     newest = {key for key in state.data if key[:1] == b"l"}
-    assert newest == {b"l" + keys.text(team) + keys.text(respondent) for team, respondent in counted}
+    # Of answers older than the horizon none need be the newest: it stands in no pane.
+    assert newest >= {_newest_key(one) for one in counted if -(-one.event_ms // 60_000) >= truth.closed}
+    assert newest <= {_newest_key(one) for one in counted}
     assert all(minute >= truth.closed - HORIZON for _, minute, _ in panes_of(state))
+    for name, answer in truth.answers.items():
+        if answer.received < truth.closed:
+            case_id = resolved_of(state, *name).case_id
+            assert case_id is None or case_id in cases, "an answer that its case has not kept"
     early = {name: one for name, one in _held(state).items() if one.first_offset == values.NOT_GIVEN and not one.erased}
     marks = {name: dict(one.marks) for name, one in early.items() if one.marks}
     assert marks == {
         name: marks for name, marks in truth.marks.items() if name not in truth.answers.keys() | truth.erased
     }
-    assert all(one.case_id in cases for name, one in early.items() if name not in marks or one.case_id is not None)
+    assert early.keys() == marks.keys()
+    assert all(one.case_id is None for one in early.values())
 
     listed = set()
     for key, raw in state.data.items():
@@ -348,6 +348,10 @@ def assert_all_leaves_in_time(state: FakeState, truth: Recount) -> None:
         if not one.erased:
             letter = b"m" if one.first_offset == values.NOT_GIVEN else b"r"
             assert (letter, *name) in listed, "an answer that stays for ever"
+
+
+def _newest_key(answer: Counted) -> bytes:
+    return b"l" + keys.text(answer.team) + keys.text(answer.respondent or "")
 
 
 def _entries(raw: bytes) -> Iterator[tuple[bytes, str, str]]:

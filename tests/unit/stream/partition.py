@@ -23,7 +23,7 @@ from tests.unit.stream.holding import (
     assert_promised,
     assert_said_hold,
 )
-from tests.unit.stream.recount import Recount
+from tests.unit.stream.knowing import KnowingRecount
 
 
 class Reference:
@@ -33,7 +33,7 @@ class Reference:
         self.log: list[Record] = []
         self.state = FakeState()
         self.said = Downstream()
-        self.truth = Recount(PARTITION)
+        self.truth = KnowingRecount(PARTITION)
         self.clocks = Clocks()
         self.held: dict[int, dict[bytes, bytes]] = {}  # position to the keys and values there
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -65,9 +65,14 @@ class Counted:
 
 @dataclass
 class Recount:
-    """What the records so far come to. `rejected`: offset to reason; `unchanged`: offsets that had no effect."""
+    """What the records so far come to. `rejected`: offset to reason; `unchanged`: offsets that had no effect.
+
+    `in_case`: whether an old answer is in a case that is still there. Cases are not recounted: who measures logs of
+    more than 400 days has to know.
+    """
 
     partition: int
+    in_case: Callable[[tuple[str, str]], bool] = lambda name: False
     stream_ms: int = 0
     answers: dict[tuple[str, str], Counted] = field(default_factory=dict)
     marks: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
@@ -108,10 +113,12 @@ class Recount:
         return self.minute - HORIZON
 
     def _forget(self) -> None:
-        """An answer is forgotten 400 days after it came, with its marks; marks without an answer after the last one."""
+        """An answer is forgotten 400 days after it came, and not before its case, with its marks; marks without an
+        answer are forgotten 400 days after the last one."""
         for name in [name for name in self.marks if name not in self.answers and self.marked[name] < self.closed]:
             del self.marks[name]
-        self.just_forgotten = [name for name, one in self.answers.items() if one.received < self.closed]
+        old = [name for name, one in self.answers.items() if one.received < self.closed]
+        self.just_forgotten = [name for name in old if not self.in_case(name)]
         for name in self.just_forgotten:
             self.forgotten[name] = self.answers.pop(name)
             self.marks.pop(name, None)

@@ -35,7 +35,7 @@ from tests.unit.stream.fakes import (
     windows_value,
 )
 from tests.unit.stream.holding import OPEN, assert_all_holds, cases_of
-from tests.unit.stream.recount import Recount
+from tests.unit.stream.knowing import KnowingRecount
 
 TEAM = TEAMS[0]
 LOG = 430 * DAY  # how long the log keeps a record
@@ -140,7 +140,7 @@ def test_a_log_without_its_beginning_comes_to_the_same_cases_policies_windows_an
 
 
 def test_in_a_whole_log_carries_change_nothing_but_that_nothing_is_left_to_be_said(life: Life) -> None:
-    truth = Recount(PARTITION)
+    truth = KnowingRecount(PARTITION)
     # Instead of each a tick: like every record, a carry moves time.
     plain = [
         Record(record.offset, record.timestamp, None, TICK) if b'"type":"carry' in (record.value or b"") else record

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from schemas.changes import Correction
 from stream.domain.minutes import WINDOWS
 from tests.unit.stream.fakes import PARTITION, Record, play
+from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.logs import PROPERTY, cut_logs
-from tests.unit.stream.recount import Counted, Counts, Recount, tally
+from tests.unit.stream.recount import Counted, Counts, tally
 
 Log = list[Record]
 OFFSETS = (1 << 48) - 1  # a version's lower bits are the offset
@@ -49,7 +50,7 @@ def test_what_was_shown_changes_by_exactly_the_deltas_of_the_corrections_since(
     k1 = data.draw(st.integers(0, len(log)), label="K1")
     k2 = data.draw(st.integers(k1, len(log)), label="K2")
     run = play(log, cuts)
-    then, later = Recount.of(log[:k1], PARTITION), Recount.of(log[:k2], PARTITION)
+    then, later = KnowingRecount.of(log[:k1], PARTITION), KnowingRecount.of(log[:k2], PARTITION)
     between = {record.offset for record in log[k1:k2]}
     shown_until = (then.stream_ms - 60_000) // 60_000  # the last minute whose end was at least a minute ago
     ages = data.draw(st.lists(st.integers(0, 3_000) | st.integers(0, 600_000), min_size=1, max_size=3), label="ages")
@@ -76,7 +77,7 @@ def test_a_correction_shows_each_live_window_that_moved_right_before_and_after(d
         correction = corrections[0]
         if len(corrections) > 1:
             assert {item.cause for item in corrections} == {"erasure"}
-        before, after = Recount.of(log[:index], PARTITION), Recount.of(log[: index + 1], PARTITION)
+        before, after = KnowingRecount.of(log[:index], PARTITION), KnowingRecount.of(log[: index + 1], PARTITION)
         t = correction.as_of
         assert correction.known_ms == after.stream_ms
         assert t == -(-after.stream_ms // 60_000)
@@ -102,7 +103,7 @@ def test_a_change_of_a_counted_answer_is_always_a_correction_and_a_duplicate_nev
 ) -> None:
     log, cuts = drawn
     corrected = Counter(correction.version & OFFSETS for _, correction in play(log, cuts).corrections)
-    truth = Recount(PARTITION)
+    truth = KnowingRecount(PARTITION)
     for record in log:
         before = dict(truth.answers)
         truth.read(record)

@@ -9,15 +9,15 @@ from hypothesis import given
 from schemas.people import person_key
 from tests.unit.stream.fakes import PARTITION, Record, play
 from tests.unit.stream.holding import assert_erased_hold
+from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.logs import PROPERTY, cut_logs
-from tests.unit.stream.recount import Recount
 
 
 @PROPERTY
 @given(cut_logs())
 def test_of_an_erased_answer_only_its_id_is_left(drawn: tuple[list[Record], list[int]]) -> None:
     log, cuts = drawn
-    run, truth = play(log, cuts), Recount.of(log, PARTITION)
+    run, truth = play(log, cuts), KnowingRecount.of(log, PARTITION)
     assert_erased_hold(run.state, truth)
     last = {(team, answer.response_id): answer for team, answer in run.answers}
     for name in truth.erased:
@@ -32,7 +32,7 @@ def test_of_an_erased_answer_only_its_id_is_left(drawn: tuple[list[Record], list
 def test_its_text_goes_with_it_and_again_whenever_it_comes_back(drawn: tuple[list[Record], list[int]]) -> None:
     log, _ = drawn
     one_by_one = Counter(play(log, range(len(log))).tombstones)
-    expected = Counter(person_key(*name) for name in Recount.of(log, PARTITION).tombstones)
+    expected = Counter(person_key(*name) for name in KnowingRecount.of(log, PARTITION).tombstones)
     assert one_by_one == expected
     # A batch that says a thing several times may say it once.
     assert set(play(log, drawn[1]).tombstones) == set(expected)

@@ -145,7 +145,7 @@ def test_a_closed_case_leaves_after_its_last_change_and_an_open_one_stays(log: L
     assert (letters(run)["c"], letters(run)["q"]) == (1, 1)
 
 
-def test_an_id_that_comes_again_does_not_raise_the_case_again_that_is_still_there(log: LogBuilder) -> None:
+def test_an_answer_of_an_open_case_is_still_known_after_400_days(log: LogBuilder) -> None:
     log.answer(1, 3)
     log.tick(HORIZON_MS + DAY)
     log.answer(1, 5)
@@ -158,7 +158,7 @@ def test_an_id_that_comes_again_does_not_raise_the_case_again_that_is_still_ther
     assert play(log.records).events[-1].kind == "followup.rescored"
 
 
-def test_an_id_that_comes_again_for_somebody_else_takes_its_case_along(log: LogBuilder) -> None:
+def test_what_opened_a_case_takes_it_along_when_it_is_edited_to_somebody_else_after_400_days(log: LogBuilder) -> None:
     log.answer(1, 3, respondent="anna")
     log.tick(HORIZON_MS + DAY)
     log.answer(2, 4, respondent="anna")
@@ -171,7 +171,7 @@ def test_an_id_that_comes_again_for_somebody_else_takes_its_case_along(log: LogB
     ]
 
 
-def test_an_answer_that_has_left_can_be_erased_from_its_open_case(log: LogBuilder) -> None:
+def test_an_old_answer_can_be_erased_from_its_open_case(log: LogBuilder) -> None:
     log.answer(1, 3, respondent="anna", survey="s")
     log.tick(HORIZON_MS + DAY)
     command(log, "erase", 1)
@@ -179,43 +179,62 @@ def test_an_answer_that_has_left_can_be_erased_from_its_open_case(log: LogBuilde
     assert (case.state, case.respondent, case.survey) == ("withdrawn", None, None)
 
 
-def test_marks_outlive_the_case_of_an_answer_that_has_left(log: LogBuilder) -> None:
-    log.answer(1, 3)
+def test_an_answer_leaves_with_its_closed_case_and_so_do_its_marks(log: LogBuilder) -> None:
+    log.answer(1, 3, respondent="anna")
     log.tick(300 * DAY)
-    log.answer(1, 9, revision=1)
+    log.answer(1, 9, respondent="anna", revision=1)
     log.tick(200 * DAY)
-    command(log, "exclude", 1, reason="bot")
-    before = kept(play(log.records), 1)
-    assert before is not None
-    assert (before.first_offset, before.case_id is None) == (values.NOT_GIVEN, False)
-    log.tick(201 * DAY)
-    left = kept(play(log.records), 1)
-    assert left is not None
-    assert (left.marks, left.case_id) == ({"bot": True}, None)
-    log.answer(1, 3)
-    command(log, "include", 1, reason="bot")
-    assert [event.kind for event in play(log.records).caused[2:]] == ["followup.raised"]
+    command(log, "exclude", 1, reason="bot")  # the case changes once more
+    log.tick(HORIZON_MS)
+    run = play(log.records)
+    assert letters(run) == Counter("rlachwm") - Counter("l")  # excluded, it is nobody's newest
+    assert [event.kind for event in run.caused] == ["followup.raised", "followup.rescored", "followup.answer_edited"]
+    log.tick(MINUTE)
+    assert letters(play(log.records)) == Counter("wm")
 
 
-def test_an_answer_that_had_left_before_its_case_was_joined_comes_again_into_the_open_one(log: LogBuilder) -> None:
+def test_an_open_case_stays_open_when_the_answer_that_joined_it_is_edited_up_long_after(log: LogBuilder) -> None:
     def anna(day: int, number: int, score: int, revision: int = 0) -> None:
         log.now_ms = START_MS + day * DAY
         log.answer(number, score, respondent="anna", revision=revision)
 
     anna(0, 1, 3)
-    anna(310, 1, 9, revision=1)
-    anna(311, 3, 3)
-    anna(705, 1, 9)  # again, and its case is still there
-    anna(713, 1, 3, revision=1)  # opens its case again, which the younger one joins; answer 3 has left
-    anna(714, 3, 5)
+    anna(200, 2, 4)
+    anna(500, 2, 9, revision=1)
+    assert play(log.records).caused[-1].kind == "followup.answer_edited"
+    anna(501, 1, 9, revision=1)
     run = play(log.records)
-    assert [(event.kind, event.case.response_id == response_id(1)) for event in run.caused[3:]] == [
-        *[("followup.answer_edited", True), ("followup.reopened", True), ("followup.joined", False)],
-        *[("followup.answer_joined", True), ("followup.answer_joined", True)],
-    ]
-    again = kept(run, 3)
-    assert again is not None
-    assert again.case_id == run.events[-1].case.case_id
+    assert (run.caused[-1].kind, run.caused[-1].case.state) == ("followup.rescored", "rescored")
+    log.tick(HORIZON_MS + MINUTE)
+    assert letters(play(log.records)) == Counter("wm")
+
+
+def test_an_answer_that_changes_its_case_for_another_leaves_with_that(log: LogBuilder) -> None:
+    log.answer(1, 3, respondent="anna")
+    log.answer(2, 3, respondent="anna")
+    log.tick(HORIZON_MS + DAY)
+    log.answer(2, 2, respondent="bo", revision=1)
+    log.answer(1, 9, respondent="anna", revision=1)
+    log.tick(HORIZON_MS + MINUTE)
+    run = play(log.records)
+    assert kept(run, 1) is None
+    left = kept(run, 2)
+    assert left is not None
+    (case,) = [values.CASE.unpack(raw) for key, raw in run.state.data.items() if key[:1] == b"c"]
+    assert (case.case_id, case.respondent, case.state) == (left.case_id, "bo", "open")
+
+
+def test_an_id_that_comes_again_when_all_of_it_has_left_tells_events_of_ids_of_their_own(log: LogBuilder) -> None:
+    for again in range(3):
+        log.answer(1, 3, content=f"{again}-a")
+        log.tick(DAY)
+        log.answer(1, 9, revision=1, content=f"{again}-b")
+        log.tick(HORIZON_MS + MINUTE)
+    run = play(log.records)
+    assert [event.kind for event in run.caused] == ["followup.raised", "followup.rescored"] * 3
+    assert len({event.case.case_id for event in run.events}) == 1
+    assert len({event.event_id for event in run.events}) == len(run.events)
+    assert len({event.case.n for event in run.events}) == len(run.events) / 3
 
 
 def two_years(least: int = 0) -> list[Record]:
@@ -267,8 +286,9 @@ def test_over_two_years_the_scores_are_the_recount_s_and_the_state_stops_growing
     known = {keys.answer(*name) for name in (*truth.answers, *truth.erased)}
     held = {key for key in run.state.data if key[:1] == b"r"}
     assert known <= held
-    remnants = [values.RESOLVED.unpack(run.state.data[key]) for key in held - known]
-    assert all(left.first_offset == values.NOT_GIVEN for left in remnants)
+    others = [values.RESOLVED.unpack(run.state.data[key]) for key in held - known]
+    # Marks alone, and what a case has kept.
+    assert all(other.first_offset == values.NOT_GIVEN or other.minute < truth.closed for other in others)
     assert max(keys.pane_minute(key) for key in run.state.data if key[:1] == b"p") <= truth.minute
     full = max(size for day, size in sizes.items() if 390 <= day <= 410)
     assert max(size for day, size in sizes.items() if day > 410) < 1.15 * full

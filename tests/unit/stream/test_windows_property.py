@@ -13,8 +13,8 @@ from tests.unit.stream.holding import (
     panes_of,
     summed,
 )
+from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.logs import PROPERTY, cut_logs
-from tests.unit.stream.recount import Recount
 
 Log = list[Record]
 
@@ -27,7 +27,7 @@ def test_live_windows_equal_panes_summed_equal_a_recount_at_every_minute_they_ar
     log, cuts = drawn
     for end in {len(log), *cuts[:1]}:
         run = play(log[:end], [cut for cut in cuts if cut < end])
-        truth = Recount.of(log[:end], PARTITION)
+        truth = KnowingRecount.of(log[:end], PARTITION)
         assert_windows_hold(run.state, run.scores, truth)
 
 
@@ -36,7 +36,7 @@ def test_live_windows_equal_panes_summed_equal_a_recount_at_every_minute_they_ar
 def test_every_pane_and_every_published_pane_equals_a_recount_of_its_minute(drawn: tuple[Log, list[int]]) -> None:
     log, cuts = drawn
     run = play(log, cuts)
-    truth = Recount.of(log, PARTITION)
+    truth = KnowingRecount.of(log, PARTITION)
     assert_panes_hold(run.state, truth)
     stored = {(team, minute): pane for team, minute, pane in panes_of(run.state)}
     published = {at: [*pane.all, *pane.latest] for at, pane in run.panes.items()}

@@ -177,7 +177,7 @@ class TestFollowups:
             AT_MS + number for number in range(4)
         ]
         assert (found["owner"], found["joined_into"], found["callback_at"], found["version"]) == ("", "", None, 7)
-        assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0)
+        assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0, AT_MS)
 
     def test_a_case_that_is_said_again_is_a_case_and_no_event_of_it(self) -> None:
         ((table, _),) = rows(topics.FOLLOWUPS, FollowupEvent("event", "followup.carried", AT_MS, CASE))
@@ -186,7 +186,22 @@ class TestFollowups:
     def test_what_a_clock_tells_says_of_which_clock_and_how_far_up_it_goes(self) -> None:
         event = FollowupEvent("event", "followup.escalated", AT_MS, CASE, clock="contact", level=2)
         _, (_, said) = rows(topics.FOLLOWUPS, event)
-        assert said == ("case", 2, "event", "acme", "followup.escalated", AT_MS, "", "open", 3, "", 7, "contact", 2)
+        assert said == (
+            "case",
+            2,
+            "event",
+            "acme",
+            "followup.escalated",
+            AT_MS,
+            "",
+            "open",
+            3,
+            "",
+            7,
+            "contact",
+            2,
+            CASE.raised_ms,
+        )
 
 
 class TestPeople:
