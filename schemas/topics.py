@@ -29,6 +29,9 @@ SEALED: Final = ("message.timestamp.type", "LogAppendTime")
 
 # Set on records of a copied log: the append time (ms, ASCII digits) they had in the log they came from.
 APPENDED_HEADER: Final = "pulse-appended-ms"
+# Set on them too: where they stood in the log they were first appended to. JSON: [generation, partition, offset], of a
+# command for everybody [generation, [[offset, append time] or null, … by partition]].
+PLACE_HEADER: Final = "pulse-place"
 
 
 class Topic(msgspec.Struct, frozen=True):

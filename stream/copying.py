@@ -1,7 +1,8 @@
 """Copies a log, and the personal text beside it, to a generation with another number of partitions.
 
 Every record keeps its append time, as its timestamp and in a header, so the fold of the copy knows what the fold of the
-log knew, and retention takes a record away when it would have. Memory holds a batch of each partition, the commands for
+log knew, and retention takes a record away when it would have. Another header keeps its place, after which what it
+causes is named. Memory holds a batch of each partition, the commands for
 everybody, and of one partition's texts a digest each.
 """
 
@@ -20,7 +21,8 @@ from aiokafka import AIOKafkaProducer
 from schemas.feedback import Tick
 from schemas.generations import Generation
 from schemas.people import split_person_key
-from schemas.topics import APPENDED_HEADER, FEEDBACK, PEOPLE
+from schemas.topics import APPENDED_HEADER, FEEDBACK, PEOPLE, PLACE_HEADER
+from stream.domain import places
 from stream.domain.reading import appended_ms
 from stream.domain.view import LogRecord
 from stream.log import Log
@@ -86,7 +88,8 @@ async def look(log: Log, generation: Generation, progressed: Progressed) -> Seen
                     at_ms = appended_ms(record)
                     known_ms = max(known_ms, at_ms)
                     if is_copy(record):
-                        copies.append(Copy(number, record.offset, at_ms, record.value or b""))
+                        place = places.given(record.headers)
+                        copies.append(Copy(number, record.offset, at_ms, record.value or b"", place))
                 done += len(records)
                 progressed(done, total)
     return Seen(bounds, commands(copies), known_ms)
@@ -109,8 +112,9 @@ async def copy_log(
         async for item in merged(partitions):
             if isinstance(item, Command):
                 copied.commands += 1
+                place = _place_of(item, old)
                 for number in new.numbers():
-                    await _append(target, copied, number, item.at_ms, None, item.value)
+                    await _append(target, copied, number, item.at_ms, None, item.value, [place])
             else:
                 await _copy(item.record, item.partition, old, new, target, copied)
             if (copied.records + copied.misplaced) % _TELL_EVERY == 0:
@@ -137,7 +141,21 @@ async def _copy(
     else:
         number = new.partition_of(key)
     copied.records += 1
-    await _append(target, copied, number, appended_ms(record), key, value, record.headers)
+    headers = list(record.headers or ())
+    if places.given(headers) is None:
+        headers.append(places.one(old.number, partition, record.offset))
+    await _append(target, copied, number, appended_ms(record), key, value, headers)
+
+
+def _place_of(command: Command, old: Generation) -> places.Header:
+    """Where a command stood first: in this log, unless it says another."""
+    if command.place is not None:
+        return PLACE_HEADER, command.place
+    found = [
+        (command.places[number], command.times[number]) if number in command.places else None
+        for number in old.numbers()
+    ]
+    return places.everywhere(old.number, found)
 
 
 async def _append(

@@ -31,15 +31,19 @@ class Copy(NamedTuple):
     offset: int
     at_ms: int
     value: bytes
+    place: bytes | None = None  # where it stood in the log it was first appended to (`stream.domain.places`)
 
 
 @dataclass(frozen=True, eq=False)
 class Command:
-    """One command for everybody. `places`: by partition, the offset of its last copy; `at_ms`: of the last of all."""
+    """One command for everybody. `places`: by partition, the offset of its last copy; `times`: when that was appended;
+    `at_ms`: of the last of all. `place`: of the log it was first appended to, where this one is a copy."""
 
     at_ms: int
     value: bytes
     places: Mapping[int, int]
+    times: Mapping[int, int] = field(default_factory=dict)
+    place: bytes | None = None
 
 
 class Placed(NamedTuple):
@@ -74,10 +78,17 @@ def _split(alike: list[Copy]) -> Iterator[Command]:
 
 
 def _one(group: Sequence[Copy]) -> Command:
-    places: dict[int, int] = {}
+    last: dict[int, Copy] = {}
     for copy in group:
-        places[copy.partition] = max(copy.offset, places.get(copy.partition, 0))
-    return Command(group[-1].at_ms, group[-1].value, places)
+        if copy.partition not in last or copy.offset > last[copy.partition].offset:
+            last[copy.partition] = copy
+    return Command(
+        group[-1].at_ms,
+        group[-1].value,
+        {partition: copy.offset for partition, copy in last.items()},
+        {partition: copy.at_ms for partition, copy in last.items()},
+        next((copy.place for copy in group if copy.place is not None), None),
+    )
 
 
 async def in_place(

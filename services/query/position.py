@@ -54,7 +54,7 @@ class Sunk:
         wanted: dict[int, int] = {}
         for partition, offset in receipts:
             if partition not in self._generation.numbers():
-                raise invalid("at_least", f"partition must be 0..{self._generation.partitions - 1}")
+                raise invalid("at_least", f"partition must be 0..{self._generation.partitions - 1}{self._which()}")
             wanted[partition] = max(offset, wanted.get(partition, -1))
         if not wanted:
             return
@@ -66,9 +66,16 @@ class Sunk:
             if asyncio.get_running_loop().time() >= deadline:
                 behind = {f"{p}": sunk[p] for p, offset in wanted.items() if sunk[p] <= offset}
                 raise Unavailable(
-                    f"at_least: not everything could be read within {WAIT_S:g} s", retry_after_s=1, sunk=behind
+                    f"at_least: not everything could be read within {WAIT_S:g} s{self._which()}",
+                    retry_after_s=1,
+                    sunk=behind,
                 )
             await asyncio.sleep(POLL_S)
+
+    def _which(self) -> str:
+        """What to add where a receipt may be one of an earlier generation: it counts places that are no more."""
+        number = self._generation.number
+        return f"; this is generation {number} of the log, and holds all that an earlier one did" if number > 1 else ""
 
     async def _read(self) -> list[int]:
         names = [TEAM_CHANGES, FOLLOWUPS]

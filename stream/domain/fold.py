@@ -62,6 +62,7 @@ def fold(
         count, last = count + len(chunk), chunk[-1]
         for record, at_ms, message, team, key, respondent in _read(work, chunk, teams, partitions):
             work.at(record.offset, at_ms)
+            work.headers = record.headers
             refused: Unusable | None = None
             if isinstance(message, Answer):
                 if team is not None:
@@ -162,7 +163,7 @@ def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None,
     if key is not None:
         key = key[:MOST_KEY_BYTES]
     reject = Reject(
-        id=ids.uuid5(work.generation, work.partition, record.offset, "reject"),
+        id=ids.uuid5(*work.place(None)[:3], "reject"),
         topic=topics.FEEDBACK,
         partition=work.partition,
         offset=record.offset,

@@ -99,10 +99,11 @@ class TeamBatch:
         if not deltas:
             return
         work = self.work
+        place = work.place(self.name)
         correction = Correction(
-            id=ids.uuid5(work.generation, work.partition, work.offset, kind),
+            id=ids.uuid5(*place[:3], kind),
             version=work.version,
-            known_ms=work.known_ms,
+            known_ms=place.at_ms,
             as_of=work.minute,
             cause=cause,
             response_id=response_id,

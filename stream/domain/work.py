@@ -18,7 +18,7 @@ from schemas.followups import Case, FollowupEvent
 from schemas.people import person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
-from stream.domain import deadlines, expiry, ids, keys, values, windows
+from stream.domain import deadlines, expiry, ids, keys, places, values, windows
 from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
@@ -67,6 +67,7 @@ class Work:
         self.shown_until = (meta.known_ms - LATE_MS) // MINUTE_MS
         self.closed = self.minute - HORIZON  # panes before this minute are older than the horizon
         self.offset = self.first = meta.position
+        self.headers: Sequence[places.Header] = ()  # of the record at hand
         self.version = 0
         self._turn_ms = self.known_ms // MINUTE_MS * MINUTE_MS + 1
         self._first_version = ids.version(generation, 0)
@@ -160,6 +161,11 @@ class Work:
         """A follow-up case, None when there is none of that id."""
         raw = self.get(keys.case(team, case_id))
         return None if raw is None else values.CASE.unpack(raw)
+
+    def place(self, team: str | None) -> places.Place:
+        """The place after which what the record at hand says of a team, or of itself, is named."""
+        here = places.Place(self.generation, self.partition, self.offset, self.known_ms)
+        return places.first_place(self.headers, here, team) if self.headers else here
 
     # -- changing ------------------------------------------------------------------------------------------------
 

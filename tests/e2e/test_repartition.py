@@ -19,6 +19,7 @@ from uuid import UUID
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from clickhouse_connect import get_client
 
 from services.cli.codes import Exit
 from tests.e2e.instances import Instance, pulse, running
@@ -172,6 +173,8 @@ def test_a_log_of_16_partitions_goes_on_as_one_of_5(tmp_path: Path) -> None:
             wait_for(lambda: not deliveries(instance, "pending"), 60, "every alert to be delivered")
             messages = dict(told.messages)
             assert messages
+            stored = corrected(instance)
+            assert stored[0] > 20
 
         refused = pulse("repartition", "--partitions", "5", "--generation", "1", "--data", str(data))
         assert refused.returncode == Exit.USAGE
@@ -198,6 +201,7 @@ def test_a_log_of_16_partitions_goes_on_as_one_of_5(tmp_path: Path) -> None:
             after = Picture(instance, as_of, known_at)
             assert after.scores == before.scores
             assert after.cases == before.cases
+            assert corrected(instance) == stored
             assert asked(instance, "query", "/v1/windows", "read")["windows"] == LIVE
             # Everything that was told before has come by again, and nobody was told again.
             wait_for(lambda: in_own_loop(heard_all(instance)), 60, "alerts to have heard everything")
@@ -231,6 +235,16 @@ async def heard_all(instance: Instance) -> bool:
         return sum(ends.values()) > 0 and all([(await consumer.committed(tp) or 0) >= ends[tp] for tp in tps])
     finally:
         await consumer.stop()
+
+
+def corrected(instance: Instance) -> tuple[int, int]:
+    """How many corrections and rejects the tables hold."""
+    client = get_client(dsn=instance.ready["clickhouse"], autogenerate_session_id=False)
+    try:
+        counts = [client.query(f"SELECT count() FROM {name} FINAL").first_row[0] for name in ("corrections", "rejects")]
+    finally:
+        client.close()
+    return counts[0], counts[1]
 
 
 def deliveries(instance: Instance, state: str) -> list[Any]:

@@ -26,7 +26,7 @@ MUTANTS: Final = ROOT / "mutants" / "stream" / "domain"
 MODULES: Final = (
     *("scores", "minutes", "windows", "team_batch", "work", "fold"),
     *("answers", "followups", "cases", "clocks", "deadlines", "promise", "policies", "carrying", "carried"),
-    *("erasure", "expiry", "keys", "ids", "reading", "values"),
+    *("erasure", "expiry", "keys", "ids", "places", "reading", "values"),
 )
 SAMPLE: Final = 30  # of each module: some ten minutes on two quiet cores
 SEED: Final = 20_261_122

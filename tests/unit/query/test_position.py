@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from schemas.generations import Generation
 from schemas.topics import PARTITIONS
 from services.common.problems import Invalid, Unavailable
 from services.query import position
@@ -69,6 +70,16 @@ async def test_a_receipt_that_is_not_reached_is_refused_and_says_how_far_it_is()
         await stored.sunk.reach([(3, 7), (4, 8)])
     assert refused.value.retry_after_s == 1
     assert refused.value.extra == {"sunk": {"3": 7}}
+
+
+async def test_a_receipt_that_may_be_of_an_earlier_generation_is_refused_with_the_generation_named() -> None:
+    second = Sunk(cast(Store, Stored()), Generation(2, 5))
+    with pytest.raises(Unavailable) as waited:
+        await second.reach([(4, 9)])
+    assert "this is generation 2 of the log" in str(waited.value.detail)
+    with pytest.raises(Invalid) as refused:
+        await second.reach([(5, 9)])
+    assert refused.value.errors[0]["message"].startswith("partition must be 0..4; this is generation 2 of the log")
 
 
 async def test_a_receipt_of_a_partition_that_the_log_does_not_have_is_refused_at_once() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from schemas.feedback import Answer, EraseRespondent, Tick
 from schemas.generations import Generation
 from schemas.people import person_key
-from schemas.topics import APPENDED_HEADER, PEOPLE
+from schemas.topics import APPENDED_HEADER, PEOPLE, PLACE_HEADER
 from stream.copying import Copied, Seen, copy_log, copy_people, look
 from stream.domain.reading import appended_ms
 from tests.unit.worker.copies import Filling, Target
@@ -93,8 +93,11 @@ async def test_an_earlier_copy_s_header_wins_and_others_stay() -> None:
     filling.put(OLD.partition_of(key), key, answer(1), [("trace", b"x"), (APPENDED_HEADER, b"5000")])
     target, _, _ = await copied(filling)
     (record, _) = target.log()[NEW.partition_of(key)]
-    assert (record.timestamp, dict(record.headers)) == (5_000, {"trace": b"x", APPENDED_HEADER: b"5000"})
-    assert len(record.headers) == 2
+    place = b"[1,%d,0]" % OLD.partition_of(key)
+    assert (record.timestamp, dict(record.headers)) == (
+        *(5_000, {"trace": b"x", PLACE_HEADER: place, APPENDED_HEADER: b"5000"}),
+    )
+    assert len(record.headers) == 3
 
 
 async def test_what_was_rejected_is_rejected_again_or_stays_behind() -> None:
