@@ -91,6 +91,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("worker", "send", topics.FOLLOWUPS, "The events of cases; each batch ends with a Position."),
     Flow("worker", "send", topics.PEOPLE, "Tombstones of erased answers, also when such an answer is sent once more."),
     Flow("worker", "send", topics.REJECTS, "Records of the log that could not be used."),
+    Flow("sink", "send", topics.PEOPLE, "What only ends a quiet segment: a key that is no team's, no value."),
     Flow("sink", "receive", topics.PEOPLE, "To the table people. Group pulse-sink, as for every topic of the sink."),
     Flow("sink", "receive", topics.TEAM_SCORES, "To the table scores."),
     Flow("sink", "receive", topics.TEAM_CHANGES, "To the tables panes, answers, corrections and positions."),

@@ -38,3 +38,17 @@ def split_person_key(key: bytes) -> tuple[str, str]:
     if not separator:
         raise ValueError("a people.v1 key is team|response_id")
     return team, response_id
+
+
+def roll_key(after_ms: int) -> bytes:
+    """The key of a record without a value that only ends a segment (`stream.rolling`). No team is named by it.
+
+    `after_ms`: the time of the last record before it that says something, milliseconds UTC.
+    """
+    return b"|%d" % after_ms
+
+
+def rolled_after(key: bytes) -> int | None:
+    """`after_ms` of such a key; None for any other."""
+    number = key[1:]
+    return int(number) if key[:1] == b"|" and number.isdigit() else None

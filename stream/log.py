@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupLoadInProgressError, KafkaError
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 
 from schemas import topics
 from stream.domain import values
@@ -142,6 +143,24 @@ class KafkaLog:
             finally:
                 if consumer is not None:
                     await consumer.stop()
+
+    async def segment_ms(self) -> int:
+        """After how many milliseconds a segment of this topic, a compacted one, ends with the next record."""
+
+        async def ask() -> int:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka)
+            try:
+                await admin.start()
+                (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, self._topic)])
+            finally:
+                await admin.close()
+            ((code, _, _, _, entries),) = answer.resources
+            if code:
+                raise for_code(code)
+            found = {name: value for name, value, *_ in entries}
+            return min(int(found["segment.ms"]), int(found["max.compaction.lag.ms"]))
+
+        return await insist(ask)
 
     async def _consumer(self) -> Any:
         consumer = AIOKafkaConsumer(

@@ -13,7 +13,7 @@ import msgspec
 from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, Correction, PaneChange, Position
 from schemas.followups import Case, FollowupEvent, FollowupRecord
-from schemas.people import Person, split_person_key
+from schemas.people import Person, rolled_after, split_person_key
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import ids
@@ -106,13 +106,15 @@ def followups_rows(_: bytes | None, value: bytes | None, offset: int, generation
 
 
 def people_rows(key: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:
-    """The row of a `people.v1` record. A tombstone becomes a deleted row.
+    """The row of a `people.v1` record. A tombstone becomes a deleted row; what only ends a segment has none.
 
     The row's version is, most significant first: deleted (1 bit), revision (20), generation (7), offset (36): an old
     retry does not replace a newer revision, and nothing comes back after a tombstone.
     """
     version = (generation & 0x7F) << 36 | offset
     if value is None:
+        if rolled_after(key or b"") is not None:
+            return
         team, response_id = split_person_key(key or b"")
         yield "people", (team, response_id, 0, "", "", "", "", "", "", 1 << 63 | version, 1)
         return

@@ -60,3 +60,7 @@ class SinkSettings(StreamSettings):
     clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
     sink_interval: timedelta = Field(timedelta(milliseconds=200), description="longest wait before rows are written")
     sink_rows: int = Field(10_000, ge=1, description="rows of one table that are written at once without waiting")
+    sweep_every: timedelta = Field(
+        timedelta(minutes=10),
+        description="how often what was deleted is helped off the disks: last segments of people.v1, replaced files",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import faust
@@ -12,10 +13,12 @@ import structlog
 from schemas import topics
 from stream.batches import RawSchema, RecordBatch, gate_of, partitions_of
 from stream.errors import fatal_on_error
+from stream.log import KafkaLog
 from stream.outbox import KafkaOutbox
+from stream.rolling import Rolling
 from stream.rows import ROWS_OF
 from stream.settings import SinkSettings
-from stream.store import ClickHouseStore
+from stream.store import ClickHouseStore, Refused, Unreachable
 from stream.writer import Source, Writer
 
 log = structlog.get_logger()
@@ -38,6 +41,11 @@ class Sinking:
             max_rows=settings.sink_rows,
             generation=settings.generation,
         )
+        people = self._log.topic(topics.PEOPLE)
+        source = KafkaLog(settings.kafka, app.conf.id, people)
+        self._rolling = Rolling(source, self._outbox, source.segment_ms)
+        self._sweep_every_s = settings.sweep_every.total_seconds()
+        self._app = app
         self._joined = False
         self._gate = gate
         for topic in ROWS_OF:
@@ -46,6 +54,7 @@ class Sinking:
         app.on_partitions_assigned.connect(self._assigned)
         app.on_partitions_revoked.connect(self._revoked)
         app.task(self._write)
+        app.task(self._sweep)
 
     async def store(self, batches: Any) -> None:
         """The agent of every topic. Nothing escapes its body: see `fatal_on_error`."""
@@ -78,6 +87,20 @@ class Sinking:
     async def _write(self) -> None:
         with fatal_on_error():
             await self._writer.run()
+
+    async def _sweep(self) -> None:
+        """What was deleted leaves the disks, also where nothing else happens."""
+        with fatal_on_error():
+            while not self._app.should_stop:
+                await self._app.sleep(self._sweep_every_s)
+                mine = partitions_of(self._app.consumer.assignment(), self._log.topic(topics.PEOPLE))
+                ended = await self._rolling.look(sorted(mine), int(time.time() * 1000))
+                if ended:
+                    log.info("segments_ended", topic=topics.PEOPLE, partitions=ended)
+                try:
+                    await asyncio.to_thread(self._store.clear)
+                except (Refused, Unreachable) as error:  # the next time will do
+                    log.warning("files_not_cleared", error=type(error).__name__)
 
     async def _assigned(self, *args: Any, **_: Any) -> None:
         log.info("partitions_assigned", count=len(args[1]))

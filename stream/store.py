@@ -27,6 +27,7 @@ NOT_THE_ROWS: Final[frozenset[int]] = frozenset(
     }
 )
 KEYS_AT_ONCE: Final = 500  # of one deletion; a statement may have 256 KiB
+NO_PARTITION: Final = "190001"  # before any time that an answer can have
 # One insert may hold answers of more months, and so of more partitions, than the 100 that ClickHouse allows unasked.
 SETTINGS: Final = {"max_partitions_per_insert_block": 0}
 
@@ -57,8 +58,8 @@ class Store(Protocol):
     def erase(self, table: str, keys: Sequence[Key]) -> None:
         """Delete what a table holds of these answers but the rows that say they were erased.
 
-        When it returns, no query finds them and the files that queries read do not hold them. Doing it twice is
-        harmless. Raises Refused or Unreachable.
+        When it returns, no query finds them, and no file holds them but one that a query is still reading. Doing it
+        twice is harmless. Raises Refused or Unreachable.
         """
         ...
 
@@ -102,8 +103,21 @@ class ClickHouseStore:
                     bound = {"keys": [*keys[start : start + KEYS_AT_ONCE]]}
                     if client.command(f"SELECT count() FROM {table} {which}", bound):  # noqa: S608  our own names
                         client.command(f"ALTER TABLE {table} DELETE {which}", bound, settings={"mutations_sync": 2})
+                        _clear(client, table)
             except (ClickHouseError, OSError) as error:
                 raise self._judged(error) from None  # errors quote the keys
+
+    def clear(self) -> None:
+        """Remove the files that the tables of what people said have replaced, but those that a query still reads.
+
+        Raises Refused or Unreachable.
+        """
+        with self._lock:
+            try:
+                for table in ERASURES:
+                    _clear(self._connected(), table)
+            except (ClickHouseError, OSError) as error:
+                raise self._judged(error) from None
 
     def _judged(self, error: Exception) -> Refused | Unreachable:
         """Whose fault it is: the rows', or the moment's."""
@@ -135,3 +149,9 @@ class ClickHouseStore:
         self._contexts.clear()
         if client is not None:
             client.close()
+
+
+def _clear(client: Client, table: str) -> None:
+    """Remove replaced files now. Dropping a partition does that, also one that is not there; in the background it may
+    take minutes."""
+    client.command(f"ALTER TABLE {table} DROP PARTITION ID '{NO_PARTITION}'")

@@ -105,8 +105,8 @@ def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str
         PEOPLE,
         None,
         None,
-        f"{answers} deleted by tombstone; the text leaves the disk with compaction: {lag_days} day later, at the next "
-        "record of its partition",
+        f"{answers} deleted by tombstone; the text leaves the disk with compaction, {lag_days} day and a quarter of an "
+        "hour later at the latest",
     )
     yield (
         "ClickHouse answers",
@@ -118,7 +118,7 @@ def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str
         "ClickHouse people",
         before.people_rows,
         None if now is None else now.people_rows,
-        "rows of text and contact; replaced files are cleared from the disk later (docs: erasing)",
+        "rows of text and contact; their files are gone, but for one that a query still reads: within ten minutes",
     )
     yield (
         f"follow-ups ({FOLLOWUPS})",

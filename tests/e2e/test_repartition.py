@@ -241,10 +241,10 @@ def corrected(instance: Instance) -> tuple[int, int]:
     """How many corrections and rejects the tables hold."""
     client = get_client(dsn=instance.ready["clickhouse"], autogenerate_session_id=False)
     try:
-        counts = [client.query(f"SELECT count() FROM {name} FINAL").first_row[0] for name in ("corrections", "rejects")]
+        counts = [client.query(f"SELECT count() FROM {name} FINAL").result_rows for name in ("corrections", "rejects")]
     finally:
         client.close()
-    return counts[0], counts[1]
+    return counts[0][0][0], counts[1][0][0]
 
 
 def deliveries(instance: Instance, state: str) -> list[Any]:

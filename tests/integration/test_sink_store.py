@@ -217,6 +217,19 @@ def test_what_is_gone_is_in_no_file_that_is_read(erasing: tuple[ClickHouseStore,
     assert client.query(f"SELECT countIf(has_lightweight_delete) {parts}").result_rows == [(0,)]
 
 
+@pytest.mark.parametrize("table", ["answers", "people"])
+def test_a_file_that_was_replaced_goes_with_the_erasure(erasing: tuple[ClickHouseStore, Client], table: str) -> None:
+    store, client = erasing
+    row = said if table == "answers" else text
+    store.insert(table, [row("replaced", 1), row("other", 1)])
+    client.command(f"OPTIMIZE TABLE {table} FINAL")  # a merge replaces files too
+    store.erase(table, [("erasing", "replaced")])
+    parts = "FROM system.parts WHERE database = currentDatabase() AND table = %(table)s"
+    assert client.query(f"SELECT countIf(NOT active) {parts}", {"table": table}).result_rows == [(0,)]
+    store.clear()
+    assert client.query(f"SELECT countIf(active) > 0 {parts}", {"table": table}).result_rows == [(1,)]
+
+
 def test_erasing_what_is_not_there_rewrites_nothing(erasing: tuple[ClickHouseStore, Client]) -> None:
     store, client = erasing
     store.insert("answers", [said("quiet", 1, erased=1)])

@@ -108,7 +108,7 @@ def test_an_erased_answer_is_certified_store_by_store(pulse: Pulse, door: FakeSe
     }
     notes = {row["store"]: row["note"] for row in erasure["stores"]}
     assert "430 days" in notes["log (feedback.v1)"]
-    assert "compaction: 1 day later" in notes["people.v1"]
+    assert "compaction, 1 day and a quarter of an hour later at the latest" in notes["people.v1"]
 
 
 def test_people_are_asked_for_by_key_and_erased_by_it_one_way_after_another(
