@@ -8,7 +8,16 @@ from typing import Any, Final, NamedTuple
 from schemas import topics
 from schemas.carries import Carry
 from schemas.changes import Position, TeamChanges
-from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
+from schemas.commands import (
+    ErasureAccepted,
+    ErasureFound,
+    ErasureIn,
+    KnownAs,
+    MarkIn,
+    WhoseKey,
+    WindowsAccepted,
+    WindowsIn,
+)
 from schemas.feedback import Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.followups import FollowupEvent
 from schemas.people import Person
@@ -114,7 +123,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
 # What crosses the ingest door.
 BODIES: Final[tuple[Any, ...]] = (
     *(ResponseIn, Accepted, BatchResult, ProblemBody),
-    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, WindowsIn, WindowsAccepted),
+    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureFound, ErasureAccepted, WindowsIn, WindowsAccepted),
 )
 
 # Keys that show where murmur2 puts them: for a producer in another language.

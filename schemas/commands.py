@@ -5,7 +5,7 @@ The records they become stand in `schemas.feedback`. Unknown fields are refused.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -37,11 +37,28 @@ class WhoseKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     respondent: PersonIn
 
 
+Way = Literal["id", "email", "phone"]
+
+
 class ErasureIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """Exactly one of the two: whom to forget, or the key under which the log knows them."""
+    """Exactly one of the two: whom to forget, or the key under which the log knows them.
+
+    `linked`: forget a person too where answers that hold this id, address or number are known by another key.
+    `dry_run`: only say what would be erased.
+    """
 
     respondent: PersonIn | None = None
     respondent_key: RespondentKey | None = None
+    linked: bool = True
+    dry_run: bool = False
+
+
+class Linked(msgspec.Struct, frozen=True):
+    """Another key of the same person, by what it was made of, and how many answers are known by it."""
+
+    known_by: Way
+    respondent_key: RespondentKey
+    answers: int
 
 
 WINDOW_PATTERN = r"^[1-9][0-9]{0,7}[mhd]$"
@@ -68,8 +85,26 @@ class KnownAs(msgspec.Struct, frozen=True):
     respondent_key: RespondentKey
 
 
-class ErasureAccepted(msgspec.Struct, frozen=True):
-    """202: every partition of the log holds the erasure, one receipt each, in their order."""
+class ErasureFound(msgspec.Struct, frozen=True):
+    """200, of a dry run: what would be erased. `answers`: known by this key; `by_id`: too old for the fold to know.
+
+    `searched`: false where the door has no tables to look in; then nothing was counted, and nothing linked.
+    """
+
+    respondent_key: RespondentKey
+    searched: bool
+    answers: int
+    linked: list[Linked]
+    by_id: int
+
+
+class ErasureAccepted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """202: the log holds the erasure: for each key a receipt of every partition, in their order, then one of each
+    answer that was erased by its id. The rest as for a dry run, where there is something to say."""
 
     respondent_key: RespondentKey
     receipts: list[Receipt]
+    searched: bool = False
+    answers: int = 0
+    linked: list[Linked] = []
+    by_id: int = 0

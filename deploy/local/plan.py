@@ -71,6 +71,7 @@ def make_plan(
     door = {"PULSE_KEY_HASHES": secrets.hashes()}
     environments = {
         "ingest": log
+        | tables
         | door
         | {
             "PULSE_INGEST_PORT": str(ports["ingest"]),

@@ -42,6 +42,12 @@ class Erasure:
     now: Held | None = None
     gone: bool = False
 
+    @property
+    def linked_by(self) -> str | None:
+        """What was given of a person who is known by this key too; None: this is what was given."""
+        found: str | None = self.subject.get("linked_by")
+        return found
+
 
 def document(erasures: Sequence[Erasure], at: datetime) -> dict[str, Any]:
     """The certificate as `--json` prints it. `complete`: all of it was seen to be done."""
@@ -86,7 +92,10 @@ def show(certificate: Mapping[str, Any]) -> None:
         )
         sys.stdout.write("\n")
     if any(erasure["kind"] == "respondent" for erasure in certificate["erasures"]):
-        sys.stdout.write("Answers are known by id, else e-mail, else phone: give each that the person has used.\n")
+        sys.stdout.write(
+            "Answers are known by id, else e-mail, else phone. Those that hold what was given are found\n"
+            "whatever they are known by; what the person has used besides, give too.\n"
+        )
 
 
 def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str]]:

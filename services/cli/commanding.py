@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from services.cli import certificate, output
+import typer
+
+from services.cli import certificate, output, planned
 from services.cli.certificate import Erasure, Held
 from services.cli.client import Client
 from services.cli.codes import Exit, Fail
@@ -32,11 +34,12 @@ class Doors:
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """What to erase: one answer, or persons by `id`, `email` or `phone`, each way one erasure."""
+    """What to erase: one answer, or persons by `id`, `email` or `phone`. `linked`: by their other keys too."""
 
     team: str | None = None
     response_id: str | None = None
     people: tuple[tuple[str, str], ...] = ()
+    linked: bool = True
 
 
 def doors(data: Path | None, url: str | None, query_url: str | None, key: str | None) -> Doors:
@@ -107,11 +110,22 @@ def _tell(document: dict[str, Any], line: str, wait_s: float, *, as_json: bool) 
         sys.stdout.write(line + "\n")
 
 
-def erase(whom: Whom, where: Doors, wait_s: float, *, as_json: bool) -> None:
-    """Erase, wait until it is seen to be done, and print a certificate."""
+def erase(whom: Whom, where: Doors, wait_s: float, *, dry_run: bool, sure: bool, as_json: bool) -> None:
+    """Say what is to be erased; erase it, wait until it is seen to be done, and print a certificate.
+
+    `sure`: ask nobody. A terminal is asked where a person is known by other keys than the one that was given.
+    """
     if (whom.response_id is None) == (not whom.people) or (whom.response_id is None) != (whom.team is None):
         raise Fail(Exit.USAGE, "give either --team and --response, or one or more of --respondent-id, -email, -phone")
-    erasures = asyncio.run(_erased(whom, where, wait_s))
+    known = asyncio.run(_all_known(whom, where))
+    if dry_run:
+        planned.show(known, as_json=as_json)
+        return
+    if not as_json:
+        planned.tell(known)
+    if not sure and not as_json and any(one.linked_by for one in known) and on_a_terminal():
+        typer.confirm("Erase all of it?", abort=True)
+    erasures = asyncio.run(_erased(known, where, wait_s))
     document = certificate.document(erasures, datetime.now(UTC))
     if not document["complete"]:
         if not as_json:
@@ -123,33 +137,54 @@ def erase(whom: Whom, where: Doors, wait_s: float, *, as_json: bool) -> None:
         certificate.show(document)
 
 
-async def _erased(whom: Whom, where: Doors, wait_s: float) -> list[Erasure]:
+def on_a_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+async def _all_known(whom: Whom, where: Doors) -> list[Erasure]:
+    """What there is to erase, one erasure a key, counted before anything is sent."""
     async with Client(where.ingest) as ingest, Client(where.query) as query:
-        known = [await _known(whom, way, ingest, query, where.alerts) for way in (whom.people or (None,))]
-        sent = [await _send(erasure, ingest) for erasure in known]
-        deadline = _deadline(wait_s)
-        return [await _done(erasure, ingest, query, where.alerts, deadline) for erasure in sent]
+        if whom.response_id is not None:
+            subject = {"kind": "response", "team": whom.team, "response_id": whom.response_id}
+            return [await _counted(subject, (f"{whom.team}|{whom.response_id}",), None, query, where.alerts)]
+        subjects: dict[str, dict[str, Any]] = {}
+        for way, value in whom.people:
+            asked = {"respondent": {way: value}, "linked": whom.linked, "dry_run": True}
+            told = await ingest.send("POST", "/v1/erasures", asked)
+            found = [(way, told["respondent_key"], None), *_linked(told, way)]
+            for known_by, key, linked_by in found:
+                subject = {"kind": "respondent", "known_by": known_by, "respondent_key": key, "linked_by": linked_by}
+                if key not in subjects or (linked_by is None and subjects[key]["linked_by"]):
+                    subjects[key] = subject
+        return [await _person(subject, query, where.alerts) for subject in subjects.values()]
 
 
-async def _known(
-    whom: Whom, way: tuple[str, str] | None, ingest: Client, query: Client, alerts: Door | None
+def _linked(told: dict[str, Any], way: str) -> list[tuple[str, str, str]]:
+    return [(one["known_by"], one["respondent_key"], way) for one in told["linked"]]
+
+
+async def _person(subject: dict[str, Any], query: Client, alerts: Door | None) -> Erasure:
+    found = await query.get("/v1/stored", {"respondent_key": subject["respondent_key"]})
+    answers = tuple(f"{one['team']}|{one['response_id']}" for one in found["answers"])
+    return await _counted(subject, answers, found, query, alerts)
+
+
+async def _counted(
+    subject: dict[str, Any], answers: tuple[str, ...], found: dict[str, Any] | None, query: Client, alerts: Door | None
 ) -> Erasure:
-    """What there is to erase, counted before anything is sent."""
-    if way is None:
-        subject = {"kind": "response", "team": whom.team, "response_id": whom.response_id}
-        answers: tuple[str, ...] = (f"{whom.team}|{whom.response_id}",)
-        found = None
-    else:
-        name, value = way
-        told = await ingest.send("POST", "/v1/respondent-keys", {"respondent": {name: value}})
-        subject = {"kind": "respondent", "known_by": name, "respondent_key": told["respondent_key"]}
-        found = await query.get("/v1/stored", {"respondent_key": told["respondent_key"]})
-        answers = tuple(f"{one['team']}|{one['response_id']}" for one in found["answers"])
     before = await _held(answers, query)
     if found is not None:
         before = replace(before, cases=tuple(found["cases"]), rejects=found["rejects"])
     before = replace(before, pending=await _pending(before.cases, alerts))
     return Erasure(subject, answers, more=found is not None and found["more"], before=before)
+
+
+async def _erased(known: Sequence[Erasure], where: Doors, wait_s: float) -> list[Erasure]:
+    async with Client(where.ingest) as ingest, Client(where.query) as query:
+        sent = [await _send(erasure, ingest) for erasure in known]
+        deadline = _deadline(wait_s)
+        return [await _done(erasure, query, where.alerts, deadline) for erasure in sent]
 
 
 async def _send(erasure: Erasure, ingest: Client) -> Erasure:
@@ -162,22 +197,9 @@ async def _send(erasure: Erasure, ingest: Client) -> Erasure:
     return replace(erasure, positions=tuple(_position(receipt) for receipt in receipts))
 
 
-async def _rest(erasure: Erasure, ingest: Client, query: Client) -> Erasure:
-    """Erase by their ids the answers that the fold has forgotten who gave: they came more than 400 days ago."""
-    if erasure.subject["kind"] != "respondent":
-        return erasure
-    found = await query.get("/v1/stored", {"respondent_key": erasure.subject["respondent_key"]})
-    left = [one for one in found["answers"] if f"{one['team']}|{one['response_id']}" in erasure.answers]
-    sent = [await ingest.send("DELETE", _path(one["team"], one["response_id"])) for one in left]
-    return replace(erasure, positions=(*erasure.positions, *(_position(told["receipt"]) for told in sent)))
-
-
-async def _done(erasure: Erasure, ingest: Client, query: Client, alerts: Door | None, deadline: float) -> Erasure:
+async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: float) -> Erasure:
     """Wait until the fold and the read side are past it and no text is left; what there is then."""
     clock = asyncio.get_running_loop().time
-    if not await _seen(query, erasure.positions, deadline):
-        return erasure
-    erasure = await _rest(erasure, ingest, query)
     if not await _seen(query, erasure.positions, deadline):
         return erasure
     while True:

@@ -69,6 +69,11 @@ def erase(
     respondent_id: Annotated[str | None, typer.Option(help="A person by the id that answers give.")] = None,
     respondent_email: Annotated[str | None, typer.Option(help="A person by e-mail address.")] = None,
     respondent_phone: Annotated[str | None, typer.Option(help="A person by phone number.")] = None,
+    linked: Annotated[
+        bool, typer.Option(help="Erase what the same person gave under another key, where answers hold what is given.")
+    ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, on a terminal either.")] = False,
     wait: Wait = 60,
     data: Data = None,
     url: Url = None,
@@ -80,5 +85,6 @@ def erase(
     from services.cli import commanding
 
     ways = (("id", respondent_id), ("email", respondent_email), ("phone", respondent_phone))
-    whom = commanding.Whom(team, response, tuple((name, value) for name, value in ways if value is not None))
-    commanding.erase(whom, commanding.doors(data, url, query_url, key), wait, as_json=as_json)
+    whom = commanding.Whom(team, response, tuple((name, value) for name, value in ways if value is not None), linked)
+    where = commanding.doors(data, url, query_url, key)
+    commanding.erase(whom, where, wait, dry_run=dry_run, sure=yes, as_json=as_json)

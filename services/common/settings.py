@@ -69,6 +69,10 @@ class IngestSettings(KafkaSettings, DoorSettings):
         2_000, ge=1, description="answers waiting for the log at once; more are refused with 429"
     )
     publish_timeout: timedelta = Field(timedelta(seconds=10), description="wait for the log before answering 503")
+    clickhouse: SecretStr = Field(
+        SecretStr(""),
+        description="ClickHouse, where all that a person to be erased has said is looked for; empty: nowhere",
+    )
 
 
 class QuerySettings(KafkaSettings, DoorSettings):

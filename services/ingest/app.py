@@ -23,6 +23,8 @@ from services.ingest.port import Publisher
 from services.ingest.producer import WrongTopic
 from services.ingest.publisher import KafkaPublisher
 from services.ingest.reader import Reader
+from services.ingest.tables import Tables
+from services.ingest.whose import Secrets, Stored
 
 BACKLOG: Final = 2_048
 KEEP_ALIVE_S: Final = 65  # longer than the usual load balancer's minute, so that it closes first
@@ -30,7 +32,7 @@ KEEP_ALIVE_S: Final = 65  # longer than the usual load balancer's minute, so tha
 log = structlog.get_logger()
 
 
-def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
+def build_app(settings: IngestSettings, publisher: Publisher, stored: Stored | None = None) -> Door:
     """The whole service as one ASGI app; it needs no lifespan. Someone else keeps the publisher going."""
     pages_app = FastAPI(
         title="Pulse ingest",
@@ -44,8 +46,8 @@ def build_app(settings: IngestSettings, publisher: Publisher) -> Door:
     pages_app.include_router(pages.router(settings.demo_widget_key.get_secret_value()))
     keyring = Keyring(settings.key_hashes)
     secret = settings.respondent_secret.get_secret_value().encode()
-    secrets = commands.Secrets(secret, settings.default_region)
-    pages_app.include_router(commands.router(publisher, keyring, secrets, settings.log))
+    secrets = Secrets(secret, settings.default_region)
+    pages_app.include_router(commands.router(publisher, keyring, secrets, settings.log, stored))
     pages_app.openapi = lambda: openapi.document(pages_app)  # type: ignore[method-assign]
     return Door(
         pages_app,
@@ -90,7 +92,8 @@ def run(settings: IngestSettings) -> None:
 
 async def _serve(settings: IngestSettings, config: uvicorn.Config, listener: socket.socket) -> None:
     publisher = KafkaPublisher(settings.kafka, settings.publish_timeout.total_seconds(), generation=settings.log)
-    config.app = build_app(settings, publisher)
+    tables = Tables(settings.clickhouse) if settings.clickhouse.get_secret_value() else None
+    config.app = build_app(settings, publisher, tables)
     server = uvicorn.Server(config)
     # What stands now stands until the end: the collector need not look at it again.
     gc.collect()
@@ -105,6 +108,8 @@ async def _serve(settings: IngestSettings, config: uvicorn.Config, listener: soc
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     await publisher.close()
+    if tables is not None:
+        await tables.close()
     if isinstance(wrong, WrongTopic):
         log.error("wrong_topic", detail=str(wrong))
         raise SystemExit(str(wrong))

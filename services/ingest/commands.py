@@ -7,7 +7,6 @@ Each passes, in this order: an admin key, its type and size, its fields, the log
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -18,6 +17,7 @@ from msgspec import inspect
 
 from schemas.commands import (
     ErasureAccepted,
+    ErasureFound,
     ErasureIn,
     KnownAs,
     MarkIn,
@@ -29,12 +29,13 @@ from schemas.commands import (
 from schemas.feedback import Erase, EraseRespondent, Exclude, Include, Windows
 from schemas.generations import FIRST, Generation
 from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
+from services.common.clock import wall_clock_ms
 from services.common.keys import Keyring
 from services.common.problems import Forbidden, Problem, Unauthorized, Unavailable
 from services.ingest import metrics, strict
 from services.ingest.body import JSON, SINGLE_LIMIT, Gone, media_type, read_body
-from services.ingest.identity import respondent_key
 from services.ingest.port import NotHeld, Outgoing, Publisher
+from services.ingest.whose import Secrets, Stored, Whole, whole
 from stream.domain.minutes import are_windows, parse_window
 
 EXCLUDE_PATH: Final = "/v1/teams/{team}/responses/{response_id}/exclude"
@@ -44,6 +45,7 @@ ERASURES_PATH: Final = "/v1/erasures"
 WINDOWS_PATH: Final = "/v1/windows"
 KEYS_PATH: Final = "/v1/respondent-keys"
 RETRY_AFTER_S: Final = 1
+AT_ONCE: Final = 500  # erasures of single answers on their way to the log
 
 log = structlog.get_logger()
 Body = TypeVar("Body", MarkIn, WhoseKey, ErasureIn, WindowsIn)
@@ -53,16 +55,17 @@ _IN_PATH: Final[dict[str, inspect.Type]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What a respondent's key is made with, as for answers. `region`: of phone numbers without a country code."""
+def router(
+    publisher: Publisher,
+    keyring: Keyring,
+    secrets: Secrets,
+    generation: Generation = FIRST,
+    stored: Stored | None = None,
+) -> APIRouter:
+    """The routes. Their answers are written by msgspec, like those of the hot ones.
 
-    respondent: bytes
-    region: str
-
-
-def router(publisher: Publisher, keyring: Keyring, secrets: Secrets, generation: Generation = FIRST) -> APIRouter:
-    """The routes. Their answers are written by msgspec, like those of the hot ones."""
+    `stored`: where to look for everything that a person has said; None: an erasure is what the fold knows.
+    """
     routes = APIRouter(dependencies=[Depends(_admin(keyring))], include_in_schema=False)
     one = partial(_one, publisher, generation)
 
@@ -86,9 +89,15 @@ def router(publisher: Publisher, keyring: Keyring, secrets: Secrets, generation:
     @routes.post(ERASURES_PATH)
     async def erase_respondent(request: Request) -> Response:
         asked = await _body(request, ErasureIn)
-        respondent = _key_asked(asked, secrets)
-        receipts = await _everywhere(publisher, generation, "erase_respondent", EraseRespondent(respondent))
-        return _reply(202, ErasureAccepted(respondent, receipts))
+        found = Whole(_key_asked(asked, secrets))
+        if stored is not None:
+            person = asked.respondent if asked.linked else None
+            found = await whole(stored, found.key, person, secrets, wall_clock_ms())
+        searched, linked, by_id = stored is not None, list(found.linked), len(found.forgotten)
+        if asked.dry_run:
+            return _reply(200, ErasureFound(found.key, searched, found.answers, linked, by_id))
+        receipts = await _forget(publisher, generation, found)
+        return _reply(202, ErasureAccepted(found.key, receipts, searched, found.answers, linked, by_id))
 
     @routes.post(WINDOWS_PATH)
     async def set_windows(request: Request) -> Response:
@@ -168,7 +177,7 @@ def _key_asked(asked: ErasureIn, secrets: Secrets) -> str:
 def _key_of(person: PersonIn, secrets: Secrets) -> str:
     """The key that this person's answers have. Raises Invalid for a phone number that cannot be read: it has none."""
     who = RespondentIn(id=person.id, email=person.email, phone=person.phone)
-    key = respondent_key(secrets.respondent, who, secrets.region)
+    key = secrets.key_of(who)
     if key is None:
         unknown = FieldError("respondent.phone", "is no phone number that answers could be known by")
         raise _counted(strict.invalid([unknown]))
@@ -194,10 +203,25 @@ async def _one(
     response_id: str,
     record: Exclude | Include | Erase,
 ) -> Response:
-    key = team.encode()
-    outgoing = Outgoing(response_id, key, generation.partition_of(key), msgspec.json.encode(record))
-    (receipt,) = await _held(publisher, kind, [outgoing])
+    (receipt,) = await _held(publisher, kind, [_outgoing(generation, team, record)])
     return _reply(202, Accepted(response_id, receipt))
+
+
+def _outgoing(generation: Generation, team: str, record: Exclude | Include | Erase) -> Outgoing:
+    key = team.encode()
+    return Outgoing(record.response_id, key, generation.partition_of(key), msgspec.json.encode(record))
+
+
+async def _forget(publisher: Publisher, generation: Generation, found: Whole) -> list[Any]:
+    """A person by each key, and by its id each answer that the fold has forgotten who gave. Raises Unavailable."""
+    receipts = []
+    for key in found.keys:
+        receipts += await _everywhere(publisher, generation, "erase_respondent", EraseRespondent(key))
+    for start in range(0, len(found.forgotten), AT_ONCE):
+        some = found.forgotten[start : start + AT_ONCE]
+        records = [_outgoing(generation, one.team, Erase(one.response_id)) for one in some]
+        receipts += await _held(publisher, "erase", records)
+    return receipts
 
 
 async def _everywhere(

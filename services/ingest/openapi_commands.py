@@ -7,16 +7,25 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.commands import ErasureAccepted, ErasureIn, KnownAs, MarkIn, WhoseKey, WindowsAccepted, WindowsIn
+from schemas.commands import (
+    ErasureAccepted,
+    ErasureFound,
+    ErasureIn,
+    KnownAs,
+    MarkIn,
+    WhoseKey,
+    WindowsAccepted,
+    WindowsIn,
+)
 from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted
 from services.ingest.body import SINGLE_LIMIT
 from services.ingest.commands import ERASE_PATH, ERASURES_PATH, EXCLUDE_PATH, INCLUDE_PATH, KEYS_PATH, WINDOWS_PATH
 
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(
-    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, Accepted, WindowsIn, WindowsAccepted),
+    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, ErasureFound, Accepted, WindowsIn, WindowsAccepted),
     ref_template="#/components/schemas/{name}",
 )
-_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _ACCEPTED, _WINDOWS, _LISTED = _REFERENCES
+_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _FOUND, _ACCEPTED, _WINDOWS, _LISTED = _REFERENCES
 
 _SAFE: Final = f"Doing it twice is harmless. A body may have {SINGLE_LIMIT} bytes."
 _PERSON: Final = {"respondent": {"email": "ada@example.com"}}
@@ -34,7 +43,14 @@ _IN_PATH: Final = [
 def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Path → method → operation. `problems`: the responses that refuse, by status."""
 
-    def command(operation_id: str, summary: str, about: str, answer: Any, **more: Any) -> dict[str, Any]:
+    def command(
+        operation_id: str,
+        summary: str,
+        about: str,
+        answer: Any,
+        dry: Any = None,
+        **more: Any,
+    ) -> dict[str, Any]:
         status, said = ("200", "The key") if operation_id == "post_respondent_key" else ("202", "Held by the log")
         bodyless = "requestBody" not in more
         return {
@@ -45,6 +61,11 @@ def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             **more,
             "responses": {
                 status: {"description": said, "content": {"application/json": {"schema": answer}}},
+                **(
+                    {"200": {"description": "A dry run", "content": {"application/json": {"schema": dry}}}}
+                    if dry
+                    else {}
+                ),
                 **{
                     refusal: told
                     for refusal, told in problems.items()
@@ -57,7 +78,7 @@ def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     def body(schema: Any, example: Any) -> dict[str, Any]:
         return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
-    mark = {"parameters": _IN_PATH, "requestBody": body(_MARK, {"reason": "bot"})}
+    mark: dict[str, Any] = {"parameters": _IN_PATH, "requestBody": body(_MARK, {"reason": "bot"})}
     return {
         EXCLUDE_PATH: {
             "post": command(
@@ -92,9 +113,11 @@ def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 "post_erasure",
                 "Forget every answer of a person so far",
                 "The person as answers name them, or the key under which the log knows them. 202 means that every "
-                "partition holds the erasure. An answer is known by its respondent's id, else e-mail, else phone: "
-                f"send one erasure for each that the person has used. {_SAFE}",
+                "partition holds the erasure. An answer is known by its respondent's id, else e-mail, else phone; "
+                "answers that hold what is given, and are known by another key, are looked for, and everything under "
+                f"that key is forgotten too (`linked: false`: it is not). `dry_run` says what would be. {_SAFE}",
                 _ERASED,
+                dry=_FOUND,
                 requestBody=body(_ERASURE, _PERSON),
             )
         },

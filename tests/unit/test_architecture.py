@@ -84,6 +84,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "stream/store.py": "writes the rows of the sink",
         "services/query/store.py": "the queries",
         "services/alerts/people_table.py": "looks personal text up",
+        "services/ingest/tables.py": "looks for what a person to be erased has said",
         "deploy/migrate.py": "migrates the tables",
     },
     "aiohttp": {
@@ -92,6 +93,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "services/alerts/app.py": "the session of the webhooks",
         "services/alerts/webhook.py": "sends the webhooks",
         "services/alerts/people_table.py": "the connections of the ClickHouse client",
+        "services/ingest/tables.py": "the same",
         "services/cli/client.py": "the client of a running instance",
         "services/cli/demo/play.py": "plays answers through the door",
         "services/cli/demo/receiver.py": "receives the demo's webhooks",

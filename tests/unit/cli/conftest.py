@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from services.cli import app
 
+COMMAND = get_command(app)  # made once: typer makes it anew for every run
 Answer = tuple[int, bytes]
 
 
@@ -82,11 +84,15 @@ Pulse = Callable[..., Result]
 
 @pytest.fixture
 def pulse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pulse:
-    """Run `pulse` with arguments, in an empty folder and with no variable of ours set; `env` adds some."""
-    monkeypatch.chdir(tmp_path)
+    """Run `pulse` with arguments, in an empty folder and with no variable of ours set; `env` adds some.
 
-    def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
-        result = CliRunner().invoke(app, [*arguments], env=env)
+    `input`: what is typed.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("typer.testing._get_command", lambda _: COMMAND)
+
+    def run(*arguments: str, env: dict[str, str] | None = None, input: str | None = None) -> Result:
+        result = CliRunner().invoke(app, [*arguments], env=env, input=input)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

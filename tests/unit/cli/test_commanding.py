@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from services.cli import commanding
 from services.cli.codes import Exit
 from tests.unit.cli.conftest import FakeService, Pulse
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 CASE = "fd1aa411-f007-5088-8bbc-1b48a04ec4be"
-KEY = "5a" * 16
+KEY, OTHER = "5a" * 16, "6b" * 16
 ANSWER = f"/v1/teams/support/responses/{ID}"
 RECEIPT = {"topic": "feedback.v1", "partition": 8, "offset": 17}
 ADMIN = "Bearer admin-key"
@@ -31,12 +32,16 @@ def held(answer_rows: int, people_rows: int, *, answers: int = 1, rejects: int =
     return {"answers": listed, "more": False, "cases": cases, **rows}
 
 
+def is_erasure(what: str, body: Any) -> bool:
+    return what == "POST /v1/erasures" and not body.get("dry_run")
+
+
 @pytest.fixture
 def door(service: FakeService) -> FakeService:
     """An instance that holds three rows and one text of an answer until it is erased, and one row then."""
 
     def stored(query: dict[str, str]) -> tuple[int, bytes]:
-        erased = any(what.startswith("DELETE") or what == "POST /v1/erasures" for what, _, _ in service.sent)
+        erased = any(what.startswith("DELETE") or is_erasure(what, body) for what, _, body in service.sent)
         if "respondent_key" in query:
             return 200, json.dumps(held(5, 2, answers=0 if erased else 2, rejects=1)).encode()
         return 200, json.dumps(held(1, 0) if erased else held(3, 1)).encode()
@@ -47,9 +52,8 @@ def door(service: FakeService) -> FakeService:
     accepted = {"response_id": ID, "receipt": RECEIPT}
     for what in (f"POST {ANSWER}/exclude", f"POST {ANSWER}/include", f"DELETE {ANSWER}"):
         service.says(what, accepted, 202)
-    service.says("POST /v1/respondent-keys", {"respondent_key": KEY})
     receipts = [RECEIPT | {"partition": number} for number in range(16)]
-    service.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": receipts}, 202)
+    service.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": receipts, "linked": []}, 202)
     return service
 
 
@@ -118,20 +122,19 @@ def test_people_are_asked_for_by_key_and_erased_by_it_one_way_after_another(
     done = pulse("erase", *people, "--data", str(data))
     assert done.exit_code == 0, done.output
     assert [(what, body) for what, _, body in door.sent] == [
-        ("POST /v1/respondent-keys", {"respondent": {"email": "zaphod@example.com"}}),
-        ("POST /v1/respondent-keys", {"respondent": {"phone": "+45 33 12 34 56"}}),
-        ("POST /v1/erasures", {"respondent_key": KEY}),
-        ("POST /v1/erasures", {"respondent_key": KEY}),
+        ("POST /v1/erasures", {"respondent": {"email": "zaphod@example.com"}, "linked": True, "dry_run": True}),
+        ("POST /v1/erasures", {"respondent": {"phone": "+45 33 12 34 56"}, "linked": True, "dry_run": True}),
+        ("POST /v1/erasures", {"respondent_key": KEY}),  # the fake door knows both by one key
     ]
     assert f"respondent {KEY} (by email), 2 answers" in done.stdout
     assert "7:17 8:17 9:17" in done.stdout
-    assert "give each that the person has used" in done.stdout
+    assert "what the person has used besides, give too" in done.stdout
     assert "zaphod" not in done.output
 
 
 def test_a_certificate_fits_a_screen_and_counts_in_english(pulse: Pulse, door: FakeService, data: Path) -> None:
     far = [RECEIPT | {"partition": number, "offset": 17_000_000} for number in range(16)]
-    door.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": far}, 202)
+    door.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": far, "linked": []}, 202)
     door.says("/v1/position", position(folded=17_000_001))
     done = pulse("erase", "--respondent-id", "c-1", "--data", str(data))
     assert done.exit_code == 0, done.output
@@ -141,25 +144,60 @@ def test_a_certificate_fits_a_screen_and_counts_in_english(pulse: Pulse, door: F
     assert "(by id), 1 answer, " in pulse("erase", "--respondent-id", "c-1", "--data", str(data)).stdout
 
 
-def test_what_the_fold_no_longer_knows_of_a_person_is_erased_by_its_id(
-    pulse: Pulse, door: FakeService, data: Path
+@pytest.fixture
+def known_by_id(door: FakeService) -> FakeService:
+    """The person is known by an id too."""
+    linked = [{"known_by": "id", "respondent_key": OTHER, "answers": 2}]
+    receipts = [RECEIPT | {"partition": number} for number in range(16)]
+    door.says("POST /v1/erasures", {"respondent_key": KEY, "receipts": receipts, "linked": linked}, 202)
+    return door
+
+
+EMAIL = ("--respondent-email", "zaphod@example.com")
+
+
+def test_the_other_keys_of_a_person_are_shown_and_erased_each_with_its_certificate(
+    pulse: Pulse, known_by_id: FakeService, data: Path
 ) -> None:
-    usual = door.answers["/v1/stored"]
-    later = "01890a5d-ac96-774b-bcce-b302099a8058"
-
-    def stored(query: dict[str, str]) -> tuple[int, bytes]:
-        if "respondent_key" not in query or not any(what == "POST /v1/erasures" for what, _, _ in door.sent):
-            return usual(query)
-        left = held(3, 1)
-        left["answers"].append({"team": "support", "response_id": later})  # given since: it is another one
-        return 200, json.dumps(left).encode()
-
-    door.answers["/v1/stored"] = stored
-    done = pulse("erase", "--respondent-id", "c-1", "--json", "--data", str(data))
+    done = pulse("erase", *EMAIL, "--data", str(data))
     assert done.exit_code == 0, done.output
-    assert [what for what, _, _ in door.sent if what.startswith("DELETE")] == [f"DELETE {ANSWER}"]
-    (erasure,) = json.loads(done.stdout)["erasures"]
-    assert len(erasure["positions"]) == 17
+    assert f"also erased: respondent {OTHER} (by id), whose answers hold the e-mail address" in done.stderr
+    assert [body for what, _, body in known_by_id.sent if is_erasure(what, body)] == [
+        {"respondent_key": KEY},
+        {"respondent_key": OTHER},
+    ]
+    assert f"erased: respondent {OTHER} (by id), 2 answers" in done.stdout
+    said = json.loads(pulse("erase", *EMAIL, "--json", "--data", str(data)).stdout)
+    assert [(one["known_by"], one["linked_by"]) for one in said["erasures"]] == [("email", None), ("id", "email")]
+
+
+def test_a_dry_run_shows_everything_and_erases_nothing(pulse: Pulse, known_by_id: FakeService, data: Path) -> None:
+    done = pulse("erase", *EMAIL, "--dry-run", "--data", str(data))
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "nothing was erased; this would be:")
+    assert all(any(key in line for line in done.stdout.splitlines()) for key in (KEY, OTHER))
+    said = json.loads(pulse("erase", *EMAIL, "--dry-run", "--json", "--data", str(data)).stdout)
+    assert (said["dry_run"], [one["answers"] for one in said["erasures"]]) == (True, [2, 2])
+    said = json.loads(
+        pulse("erase", "--team", "support", "--response", ID, "--dry-run", "--json", "--data", str(data)).stdout
+    )
+    assert [(one["response_id"], one["answers"]) for one in said["erasures"]] == [(ID, 1)]
+    assert not [what for what, _, body in known_by_id.sent if what.startswith("DELETE") or is_erasure(what, body)]
+
+
+def test_other_keys_are_not_asked_for_when_they_are_not_wanted(pulse: Pulse, door: FakeService, data: Path) -> None:
+    assert pulse("erase", *EMAIL, "--no-linked", "--data", str(data)).exit_code == 0
+    assert door.sent[0][2] == {"respondent": {"email": EMAIL[1]}, "linked": False, "dry_run": True}
+
+
+@pytest.mark.parametrize(("answer", "erased"), [("n", 0), ("y", 2)])
+def test_a_terminal_is_asked_before_more_is_erased_than_was_named(
+    answer: str, erased: int, pulse: Pulse, known_by_id: FakeService, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commanding, "on_a_terminal", lambda: True)
+    done = pulse("erase", *EMAIL, "--data", str(data), input=f"{answer}\n")
+    assert (done.exit_code == 0) == bool(erased)
+    assert len([body for what, _, body in known_by_id.sent if is_erasure(what, body)]) == erased
+    assert pulse("erase", *EMAIL, "--yes", "--data", str(data)).exit_code == 0
 
 
 def test_a_person_nobody_knows_is_erased_all_the_same(pulse: Pulse, door: FakeService, data: Path) -> None:
