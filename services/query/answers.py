@@ -21,9 +21,18 @@ _LATEST_MS: Final = 4_102_444_800_000
 _MINUTE_MS: Final = 60_000
 _GROWTH: Final = 8
 # Over all teams no order of the table helps, and what is read is sorted: so it is read in spans of time, newest first,
-# each longer than the one before. A search reads every comment for each span, so it begins with days.
+# each longer than the one before. A search reads every comment for each span. So of a rare word, where few answers are
+# left to be sorted, everything is read at once, and of others it begins with days.
 _FIRST_SPAN_MS: Final = _MINUTE_MS
 _FIRST_SEARCHED_MS: Final = _GROWTH**4 * _MINUTE_MS
+
+_FEW: Final = 10_000  # answers that are sorted without a thought
+
+_SAYING: Final = """
+            SELECT team, response_id
+            FROM people FINAL
+            WHERE ({every:Bool} OR team = {team:String})
+                AND positionCaseInsensitiveUTF8(comment, {q:String}) > 0"""
 
 # Rows of a team come in the table's own order, backwards: reading ends when the page is full. The newest state of
 # an answer is the one that is filtered, so an edit that changes the band moves the answer.
@@ -38,6 +47,7 @@ FROM
     SELECT *
     FROM answers
     WHERE ({every:Bool} OR team = {team:String})
+        AND ({q:String} = '' OR (team, response_id) IN (THOSE_THAT_SAY_IT))
         AND event_at > fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
         AND event_at <= fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         AND ((toUnixTimestamp64Milli(event_at), response_id, team)
@@ -46,17 +56,11 @@ FROM
     LIMIT 1 BY team, response_id
 )
 WHERE NOT erased AND (empty({scores:Array(UInt8)}) OR score IN {scores:Array(UInt8)})
-    AND (
-        {q:String} = ''
-        OR (team, response_id) IN (
-            SELECT team, response_id
-            FROM people FINAL
-            WHERE ({every:Bool} OR team = {team:String})
-                AND positionCaseInsensitiveUTF8(comment, {q:String}) > 0
-        )
-    )
 ORDER BY event_ms DESC, response_id DESC, team DESC
-LIMIT {limit:UInt32}"""
+LIMIT {limit:UInt32}""".replace("THOSE_THAT_SAY_IT", _SAYING)
+
+# Ends at the first ones beyond a few.
+_MANY_SAY_IT: Final = f"SELECT count() AS n FROM (SELECT 1 {_SAYING[_SAYING.index('FROM') :]} LIMIT {_FEW + 1})"  # noqa: S608  our own text
 
 _NEWEST: Final = """
 SELECT toUnixTimestamp64Milli(max(event_at)) AS event_ms, count() AS n
@@ -109,6 +113,10 @@ class _Newest(msgspec.Struct, frozen=True):
     n: int
 
 
+class _Count(msgspec.Struct, frozen=True):
+    n: int
+
+
 class Brief(msgspec.Struct, frozen=True):
     """An answer of a case: score as it stands, and when it was given."""
 
@@ -152,6 +160,8 @@ async def _of_all_teams(
     store: Store, which: Filter, start: Place, after_ms: int, to_ms: int, limit: int
 ) -> list[AnswerRow]:
     """The same as `_between`, in spans until there are enough. An answer's time never changes, so each is in one."""
+    if which.q and not await _many_say(store, which.q):
+        return await _between(store, which, start, after_ms, to_ms, limit)
     rows: list[AnswerRow] = []
     span_ms = _FIRST_SEARCHED_MS if which.q else _FIRST_SPAN_MS
     to_ms = await _newest_ms(store, after_ms, to_ms)
@@ -162,6 +172,12 @@ async def _of_all_teams(
         to_ms = reach_ms if found else await _newest_ms(store, after_ms, reach_ms)
         span_ms *= _GROWTH
     return rows
+
+
+async def _many_say(store: Store, q: str) -> bool:
+    """Whether so many comments hold a text that their answers are better not sorted all together."""
+    (found,) = await store.rows("answers_saying", _MANY_SAY_IT, _Count, every=True, team="", q=q)
+    return found.n > _FEW
 
 
 async def _newest_ms(store: Store, after_ms: int, to_ms: int) -> int:

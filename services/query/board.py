@@ -25,12 +25,13 @@ from services.query.words import (
     margin_text,
     window_text,
 )
-from stream.domain.minutes import WINDOWS, ceil_minute, window_name
+from stream.domain.minutes import MINUTES_A_DAY, ceil_minute, parse_window, window_name
 from stream.domain.scores import Difference, Tally, difference
 
 TEAMS_A_PAGE: Final = 48
 CASES_SHOWN: Final = 24
-STEPS: Final = 24  # of a spark line: it spans two windows, so its middle is the window before
+STEPS: Final = 12  # of a spark line in one window, at most; it spans two, so its middle is the window before
+USUAL_MINUTES: Final = 7 * MINUTES_A_DAY  # the window that a board opens with, or the live one nearest to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,30 @@ class Board:
     after: str | None
 
 
-def window_links() -> list[tuple[str, str]]:
-    """The live windows: (name, text)."""
-    return [(window_name(minutes), window_text(minutes)) for minutes in WINDOWS]
+def window_links(live: list[int]) -> list[tuple[str, str]]:
+    """The live windows, given in minutes: (name, text)."""
+    return [(window_name(minutes), window_text(minutes)) for minutes in live]
+
+
+def window_of(live: list[int], asked: str) -> int:
+    """The window to show, in minutes: that which is asked for if it is live, else the usual one. `live` is not empty.
+
+    >>> window_of([60, 1440], "1h"), window_of([60, 1440], "7d"), window_of([60, 1440], "all")
+    (60, 1440, 1440)
+    """
+    minutes = parse_window(asked)
+    if minutes is not None and minutes in live:
+        return minutes
+    return min(live, key=lambda one: abs(one - USUAL_MINUTES))
+
+
+def steps_of(minutes: int) -> int:
+    """Into how many whole minutes' steps a window is cut for its spark line.
+
+    >>> steps_of(10_080), steps_of(90), steps_of(7), steps_of(13)
+    (12, 10, 7, 1)
+    """
+    return max(steps for steps in range(1, STEPS + 1) if minutes % steps == 0)
 
 
 async def read_board(own: Services, minutes: int, after: str = "", only: list[str] | None = None) -> Board:
@@ -106,7 +128,8 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
     as_of = ceil_minute(now_ms)
     names = only if only is not None else await scores.team_names(own.store, after, TEAMS_A_PAGE + 1)
     shown = names if only is not None else names[:TEAMS_A_PAGE]
-    step = minutes // (STEPS // 2)
+    steps = steps_of(minutes)
+    step = minutes // steps
 
     def ask(teams: list[str] | None, *, each: bool) -> asyncio.Task[dict[str, list[Tally]]]:
         return asyncio.ensure_future(
@@ -115,9 +138,9 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
                 teams,
                 minutes=minutes,
                 policy="all",
-                first=as_of - STEPS * step,
+                first=as_of - 2 * minutes,
                 step=step,
-                points=STEPS + 1,
+                points=2 * steps + 1,
                 now_ms=now_ms,
                 each=each,
             )
@@ -133,7 +156,11 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
         _card(None, overall[""], minutes, least, None),
         [
             _card(
-                name, by_team.get(name) or [Tally()] * (STEPS + 1), minutes, least, _cases_line(cases.get(name), now_ms)
+                name,
+                by_team.get(name) or [Tally()] * (2 * steps + 1),
+                minutes,
+                least,
+                _cases_line(cases.get(name), now_ms),
             )
             for name in shown
         ],
@@ -157,7 +184,7 @@ async def read_waiting(own: Services) -> Waiting:
 
 
 def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases: CasesLine | None) -> Card:
-    now, before = points[-1], points[STEPS // 2]
+    now, before = points[-1], points[len(points) // 2]
     figures = numbers(now, least)
     moved = difference(now, before)
     comparable = moved is not None and figures.state == "ok" and before.total >= least

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from importlib.resources import files
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,18 +17,17 @@ from pydantic import StringConstraints
 from schemas.responses import TEAM_PATTERN
 from services.common import docs
 from services.common.problems import Forbidden, Invalid, NotFound, TooLarge, Unavailable
-from services.query.board import read_board, read_waiting, window_links
+from services.query.board import read_board, read_waiting, window_links, window_of
 from services.query.deps import Own, at_least, reader, signed_in
 from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Window
 from services.query.routes_explain import explained
+from services.query.scores import live_windows
 from services.query.sessions import LIFE_S
 from services.query.words import headline, named_window_text
-from stream.domain.minutes import WINDOWS, window_name
+from stream.domain.minutes import window_name
 
-LiveWindow = Literal["1h", "24h", "7d", "30d", "90d"]
 Names = list[Annotated[str, StringConstraints(pattern=TEAM_PATTERN)]]
 
-_MINUTES: Final = {window_name(minutes): minutes for minutes in WINDOWS}
 ANSWERS_A_PAGE: Final = 100
 _MAX_FORM: Final = 2_048
 _LOOK_BACK_S: Final = 5.0  # an event may run ahead of its rows: streams of a page begin a little before it was read
@@ -79,33 +78,42 @@ def unavailable(problem: Unavailable) -> HTMLResponse:
 async def get_board(
     request: Request,
     own: Own,
-    window: LiveWindow = "7d",
+    window: Window = "7d",
     after: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """Scores and follow-ups; without a session, a form to sign in."""
+    """Scores and follow-ups; without a session, a form to sign in. A window that is not live: the usual one."""
     if not signed_in(own, request):
         return render("sign_in.html", wrong=False)
     since = own.feed.event_id(own.feed.number_before(asyncio.get_running_loop().time() - _LOOK_BACK_S))
     try:
-        board = await read_board(own, _MINUTES[window], after)
+        live = await live_windows(own.store)
+        minutes = window_of(live, window)
+        board = await read_board(own, minutes, after)
         waiting = await read_waiting(own)
     except Unavailable as problem:
         return unavailable(problem)
     return render(
-        "board.html", board=board, waiting=waiting, window=window, windows=window_links(), after=after, since=since
+        "board.html",
+        board=board,
+        waiting=waiting,
+        window=window_name(minutes),
+        windows=window_links(live),
+        after=after,
+        since=since,
     )
 
 
 @router.get("/fragments/cards", dependencies=[Depends(reader), Depends(at_least)])
 async def get_cards(
     own: Own,
-    window: LiveWindow = "7d",
+    window: Window = "7d",
     after: Annotated[str, Query(max_length=64)] = "",
     team: Annotated[Names, Query(max_length=100)] = [],  # noqa: B006  FastAPI copies the default
 ) -> Response:
     """The score cards: a page of teams, or only the teams named."""
-    board = await read_board(own, _MINUTES[window], after, sorted(set(team)) or None)
-    return render("cards.html", board=board, window=window, after=after)
+    minutes = window_of(await live_windows(own.store), window)
+    board = await read_board(own, minutes, after, sorted(set(team)) or None)
+    return render("cards.html", board=board, window=window_name(minutes), after=after)
 
 
 @router.get("/fragments/followups", dependencies=[Depends(reader), Depends(at_least)])

@@ -114,6 +114,21 @@ async def test_pages_over_all_teams_are_everything_in_order(store: Watched, whic
     assert found == expected(which)
 
 
+async def test_a_search_reads_everything_at_once_and_spans_only_for_a_word_that_many_say(
+    store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = Filter(q="needle")
+    store.asked = []
+    rare, _ = await answers.page(store, which, None, 200)
+    assert len(store.asked) == 1
+    monkeypatch.setattr(answers, "_FEW", 3)
+    store.asked = []
+    common, _ = await answers.page(store, which, None, 200)
+    assert len(store.asked) > 1
+    assert [(row.team, row.response_id, row.score) for row, _ in rare] == expected(which)
+    assert common == rare
+
+
 async def test_a_cursor_goes_on_where_it_was_whatever_has_come_since(engines: Engines) -> None:
     old = [State("a", uid(n), n, NOON_MS - n * HOUR_MS, NOON_MS, n, 9) for n in range(1, 7)]
     with filled(engines.database(), old) as written:
