@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, Message
 from mode.utils.futures import notify
 
+from stream.fencing import NamedConsumer
 from stream.fetched import Fetched
 from stream.log import insist
 from stream.settings import StreamSettings
@@ -139,7 +140,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = StickyPartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        return NamedConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,

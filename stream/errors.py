@@ -3,6 +3,7 @@
 StreamError
 ├── StateNotOfThisLog   the local state was folded from another log; ends the process
 ├── StateInUse          a worker has the state open that was to be replaced; nothing was done
+├── Fenced              another process runs under the same name; the earlier one ends
 ├── LogMismatch         the log has another shape than this program was built for; ends the process
 └── Revoked             the partition was taken away while work on it went on; the work is left as it is
 """
@@ -47,6 +48,14 @@ class StateInUse(StreamError):
         super().__init__(f"a worker has the state of partition {partition} open ({path}); stop it first")
         self.partition = partition
         self.path = path
+
+
+class Fenced(StreamError):
+    code = "fenced"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another process has joined the group as {name}; each needs a name of its own")
+        self.name = name
 
 
 class LogMismatch(StreamError):

@@ -96,6 +96,23 @@ async def test_a_broken_promise_is_told_within_a_second_and_as_of_the_moment_it_
     assert len(ticks) <= 10
 
 
+async def test_of_two_workers_of_one_name_the_earlier_one_ends(place: Place) -> None:
+    earlier = place.worker()
+    await earlier.ready()
+    later = place.worker("other-disk", PULSE_WORKER_ID="worker-0")
+
+    async def ended() -> bool:
+        return not running(earlier)
+
+    await until(ended)
+    assert "fenced" in earlier.text
+    await later.ready()
+    await place.send(answers(200))
+    await place.folded()
+    assert (await place.counted()).check() > 100
+    assert running(later)
+
+
 async def test_a_new_disk_is_rebuilt_without_saying_anything_again(place: Place) -> None:
     worker = place.worker()
     await place.send(answers(2_000))

@@ -61,6 +61,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
     "aiokafka": {
         "stream/batches.py": "the consumer under Faust",
         "stream/fetched.py": "what a fetch brought, unopened",
+        "stream/fencing.py": "the same, as a member with a name",
         "stream/outbox.py": "the producer of the outputs",
         "stream/log.py": "reads the log beside the group",
         "stream/app.py": "asks for the partition count before it starts",
@@ -158,8 +159,13 @@ def tree(file: str) -> ast.Module:
     return ast.parse((ROOT / file).read_text(encoding="utf-8"), file)
 
 
-def imports(file: str) -> Iterator[Import]:
+@cache
+def imports(file: str) -> tuple[Import, ...]:
     """Every import of a file, wherever it stands: also the lazy ones and those for types only."""
+    return tuple(_imports(file))
+
+
+def _imports(file: str) -> Iterator[Import]:
     for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             for alias in node.names:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from stream.errors import EXIT_FATAL, LogMismatch, Revoked, StateInUse, StateNotOfThisLog, StreamError, fatal_on_error
+from stream.errors import (
+    EXIT_FATAL,
+    Fenced,
+    LogMismatch,
+    Revoked,
+    StateInUse,
+    StateNotOfThisLog,
+    StreamError,
+    fatal_on_error,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,6 +71,6 @@ def test_being_called_off_is_no_error(error: BaseException) -> None:
 
 
 def test_all_errors_hang_in_one_tree_with_codes_of_their_own() -> None:
-    leaves: list[type[StreamError]] = [StateNotOfThisLog, StateInUse, LogMismatch, Revoked]
+    leaves: list[type[StreamError]] = [StateNotOfThisLog, StateInUse, Fenced, LogMismatch, Revoked]
     assert set(leaves) == set(StreamError.__subclasses__())
     assert len({leaf.code for leaf in leaves}) == len(leaves)
