@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +53,8 @@ def locked(name: str) -> dict[str, Version]:
     return {canonicalize_name(project): Version(version) for project, version in pins}
 
 
-def imported() -> set[str]:
+@cache
+def imported() -> frozenset[str]:
     """Names of the distributions that the product imports."""
     homes = packages_distributions()
     tops = set()
@@ -65,7 +67,7 @@ def imported() -> set[str]:
                     tops.add(node.module.split(".")[0])
     tops -= {*sys.stdlib_module_names, *PACKAGES}
     names = {canonicalize_name(homes[top][0]) for top in tops}
-    return {PART_OF.get(name, name) for name in names}
+    return frozenset(PART_OF.get(name, name) for name in names)
 
 
 def test_everything_imported_is_declared() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from services.alerts.app import build_app, run
@@ -18,7 +15,8 @@ from services.alerts.deliveries import Delivery
 from services.alerts.store import Store
 from services.common.keys import key_hash
 from services.common.settings import AlertsSettings, KeyKind
-from tests.unit.alerts.builders import SECRET, now_ms, raised, until
+from tests.unit.alerts.builders import SECRET, now_ms, raised
+from tests.unit.ingest.fakes import ask
 
 KEYS: dict[KeyKind, tuple[str, ...]] = {
     "read": (key_hash("read-key"),),
@@ -40,35 +38,26 @@ def settings_in(folder: Path, **given: Any) -> AlertsSettings:
 
 
 class Door:
-    """The app on a free port."""
+    """The app, and its store. `reason`: why it is not ready."""
 
-    def __init__(self, url: str, store: Store, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.store = store
-        self.session = session
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder)
         self.reason: str | None = None
+        self._app = build_app(settings_in(folder), self.store, lambda: self.reason)
 
-    async def get(self, path: str, key: str | None = "read-key") -> tuple[int, Any]:
+    async def get(self, address: str, key: str | None = "read-key") -> tuple[int, Any]:
+        path, _, query = address.partition("?")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        async with self.session.get(self.url + path, headers=headers) as answer:
-            is_json = "json" in answer.content_type
-            return answer.status, await (answer.json(content_type=None) if is_json else answer.text())
+        reply = await ask(self._app, "GET", path, headers=headers, query=query)
+        is_json = "json" in reply.headers["content-type"]
+        return reply.status, reply.json() if is_json else reply.body.decode()
 
 
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    store = Store(tmp_path)
-    async with aiohttp.ClientSession() as session:
-        door = Door("", store, session)
-        app = build_app(settings_in(tmp_path), store, lambda: door.reason)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-        serving = asyncio.create_task(server.serve())
-        await until(lambda: server.started)
-        door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        yield door
-        server.should_exit = True
-        await serving
-    store.close()
+    door = Door(tmp_path)
+    yield door
+    door.store.close()
 
 
 async def test_health_metrics_and_description_need_no_key(door: Door) -> None:

@@ -40,6 +40,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send, "MAX_ITEMS", 100)
     monkeypatch.setattr(send, "MAX_BEHIND", 400)
     monkeypatch.setattr(run_module, "_BREATH", 50)
+    monkeypatch.setattr(send, "BACKOFF_S", tuple(wait_s / 10 for wait_s in send.BACKOFF_S))
 
 
 class Import:
