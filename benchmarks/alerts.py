@@ -133,7 +133,8 @@ async def _post_at(addresses: dict[str, Any], rate_per_s: int, seconds: int, rec
 @contextmanager
 def _instance(folder: Path, url: str, secret: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "services.cli", "up", "--data", str(folder), "--port-base", "0", "--json"]
-    env = plain_environment() | {"PULSE_ALERTS_WEBHOOK_URL": url, "PULSE_ALERTS_WEBHOOK_SECRET": secret}
+    target = {"PULSE_ALERTS_WEBHOOK_URL": url, "PULSE_ALERTS_WEBHOOK_SECRET": secret}
+    env = plain_environment() | target | {"PULSE_ALERTS_ALLOW": '["127.0.0.1"]'}
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=env, text=True)
         with ended(process, END_WITHIN_S):

@@ -6,28 +6,30 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
-import aiohttp
 import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
 from services.alerts import routes
-from services.alerts.channels import Channel
 from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
+from services.alerts.outlets import Outlet, by_team
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
 from services.alerts.store import STEP_ROWS, Store
 from services.alerts.store_file import DirInUse, NotOurFile
-from services.alerts.webhook import BadSettings, SignedWebhook, checked
+from services.alerts.targets.config import BadSettings, of_settings
+from services.alerts.targets.guard import Guard
+from services.alerts.targets.mail import Mail
 from services.common import http, logs
 from services.common.clock import wall_clock_ms
 from services.common.http import Ready
@@ -39,7 +41,7 @@ log = structlog.get_logger()
 DRAIN_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 10.0
 
-MakeChannels = Callable[[AlertsSettings, aiohttp.ClientSession], Sequence[Channel]]
+MakeOutlets = Callable[[AlertsSettings, contextlib.AsyncExitStack], Awaitable[Sequence[Outlet]]]
 
 
 def build_app(settings: AlertsSettings, deliveries: routes.Deliveries, ready: Ready) -> FastAPI:
@@ -56,10 +58,17 @@ def build_app(settings: AlertsSettings, deliveries: routes.Deliveries, ready: Re
     return app
 
 
-def configured(settings: AlertsSettings, session: aiohttp.ClientSession) -> Sequence[Channel]:
-    """The channels the settings ask for; none is a way to run. Raises BadSettings."""
-    webhook = checked(settings.alerts_webhook_url, settings.alerts_webhook_secret.get_secret_value())
-    return [SignedWebhook(session, *webhook)] if webhook else []
+async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack) -> Sequence[Outlet]:
+    """The outlets the settings ask for; none is a way to run. `stack` closes their connections. Raises BadSettings."""
+    outlets: list[Outlet] = []
+    for target in of_settings(settings, os.environ):
+        guard = Guard(target.host, target.allowed)
+        session = await stack.enter_async_context(guard.session())
+        channel = target.make(guard, session)
+        if isinstance(channel, Mail):
+            stack.push_async_callback(channel.close)
+        outlets.append(Outlet(channel, target.teams))
+    return outlets
 
 
 class Alerts:
@@ -99,25 +108,20 @@ class Alerts:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: AlertsSettings, make_channels: MakeChannels = configured) -> AsyncIterator[Alerts]:
+async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configured) -> AsyncIterator[Alerts]:
     """The parts, put together from the settings. Raises BadSettings, DirInUse, NotOurFile."""
     async with contextlib.AsyncExitStack() as stack:
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=0)
-            )
-        )
-        channels = make_channels(settings, session)
-        if not channels:
-            log.warning("no_channel_configured", set="PULSE_ALERTS_WEBHOOK_URL and PULSE_ALERTS_WEBHOOK_SECRET")
+        outlets = await make_outlets(settings, stack)
+        if not outlets:
+            log.warning("no_channel_configured", set="PULSE_ALERTS_CONFIG, or PULSE_ALERTS_WEBHOOK_URL and …_SECRET")
         store = Store(settings.alerts_dir)
         stack.callback(store.close)
         table = ClickHouseTable(settings.clickhouse.get_secret_value())
         stack.push_async_callback(table.close)
         cache = Cache()
         people = People(cache, table)
-        lanes = [Lane(channel, store, people) for channel in channels]
-        flow = Flow(settings.kafka, store, lanes, settings.log)
+        lanes = [Lane(outlet.channel, store, people) for outlet in outlets]
+        flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
         yield Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
 
 
@@ -129,12 +133,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: AlertsSettings, make_channels: MakeChannels = configured) -> int:
+async def serve(settings: AlertsSettings, make_outlets: MakeOutlets = configured) -> int:
     """Serve until SIGTERM or SIGINT; the exit status: 0 then, 1 when a part of it failed.
 
     Raises: BadSettings, DirInUse, NotOurFile; OSError when the port cannot be listened on.
     """
-    async with opened(settings, make_channels) as alerts:
+    async with opened(settings, make_outlets) as alerts:
         app = build_app(settings, alerts.store, alerts.ready)
         listener = socket.create_server(
             (settings.host, settings.alerts_port),

@@ -1,4 +1,4 @@
-"""The seam: what a channel is. `webhook.py` is the first one; another is a class with these three members.
+"""The seam: what a channel is. `targets/` holds one file a kind; another is a class with these three members.
 
 A channel gets each event it wants at least once, with one stable id. Retries, storage and order are not its concern.
 """
@@ -14,12 +14,39 @@ from services.alerts.retries import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One event to tell people about. `text` is None where the case has none, or where `missing` says why not."""
+class Told:
+    """One event and the text of its answer, which is None where the case has none, or where `missing` says why not."""
 
     event: FollowupEvent
     text: Text | None = None
     missing: Absence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What to tell people: one event, or the events of a group, of which `more` is what is shown beside the first.
+
+    `count` is how many there are, shown or not. `given_id` is the id of a group; one event goes under its own.
+    `incident` names what the target keeps open (a group's, where the case was told in one); empty: the case itself.
+    """
+
+    event: FollowupEvent
+    text: Text | None = None
+    missing: Absence | None = None
+    more: tuple[Told, ...] = ()
+    count: int = 1
+    given_id: str = ""
+    incident: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same at each attempt."""
+        return self.given_id or self.event.event_id
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """What is shown, at least one."""
+        return (Told(self.event, self.text, self.missing), *self.more)
 
 
 class Channel(Protocol):

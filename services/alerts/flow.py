@@ -22,6 +22,7 @@ from services.alerts.amending import AMENDING
 from services.alerts.deliveries import Delivery
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.lanes import Lane
+from services.alerts.outlets import Outlet, Route, by_team
 from services.alerts.store import Store
 from services.common.clock import wall_clock_ms
 
@@ -88,7 +89,15 @@ class Flow:
     and a restart after kill -9 need not wait for the session of the dead.
     """
 
-    def __init__(self, bootstrap: str, store: Store, lanes: Sequence[Lane], generation: Generation = FIRST) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        store: Store,
+        lanes: Sequence[Lane],
+        generation: Generation = FIRST,
+        route: Route | None = None,
+    ) -> None:
+        self._route = route or by_team([Outlet(lane.channel) for lane in lanes])
         self._generation = generation
         self._bootstrap = bootstrap
         self._store = store
@@ -163,7 +172,11 @@ class Flow:
         """Steps 1 and 3. Between them, what is pending already follows its case: it was withdrawn, say, or erased."""
         events = list(events)
         wanted = [
-            Delivery(lane.channel.name, event) for event in events for lane in self._lanes if lane.channel.wants(event)
+            Delivery(lane.channel.name, event)
+            for event in events
+            for told in (self._route(event.case, event.at_ms),)
+            for lane in self._lanes
+            if lane.channel.name in told and lane.channel.wants(event)
         ]
         amending = [event for event in events if event.kind in AMENDING]
         new = await self._store.add(wanted, wall_clock_ms()) if wanted else []

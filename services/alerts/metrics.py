@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# outcome: delivered, retry, refused or gone (one an attempt); given_up, too_old, withdrawn (one a delivery).
+# outcome: delivered, retry, refused, gone or invalid (one an attempt); given_up, too_old, withdrawn (one a delivery).
 DELIVERIES = Counter("pulse_alerts_deliveries", "Attempts and endings, by channel and outcome", ("channel", "outcome"))
 SECONDS = Histogram(
     "pulse_alerts_delivery_seconds",

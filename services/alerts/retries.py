@@ -5,6 +5,7 @@
 | 2xx | delivered | done |
 | 410 | gone | the channel stops until the process starts again; stays pending |
 | 408 425 429, 5xx, time-out, no contact | retry | `SCHEDULE_MS`; after 429, 502 and 504 not within 30 s |
+| 400 of a target that says never to repeat it (PagerDuty) | invalid | given up at once |
 | any other, redirects included | refused | `SCHEDULE_MS`, but never within 5 minutes (mend it first) |
 
 The schedule is that of Standard Webhooks with quicker first retries, because a follow-up's first clock is ten
@@ -15,12 +16,12 @@ channel wait: what one message was told holds for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
-Verdict = Literal["delivered", "retry", "refused", "gone"]
+Verdict = Literal["delivered", "retry", "refused", "gone", "invalid"]
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60 * SECOND_MS
@@ -67,6 +68,10 @@ class Outcome:
     wait_ms: int = 0
     pause_ms: int = 0
 
+    def with_status(self, status: str) -> Outcome:
+        """The same, under another status."""
+        return replace(self, status=status)
+
 
 def outcome_of(status: int, retry_after: str | None, now_ms: int) -> Outcome:
     """The outcome of an attempt that was answered. `retry_after` is that header's value, if any."""
@@ -108,7 +113,7 @@ def retry_after_ms(value: str | None, now_ms: int) -> int:
 
 def next_wait_ms(attempts: int, outcome: Outcome, chance: float) -> int | None:
     """Milliseconds until the next attempt after `attempts` of them; None: give up. `chance` in [0, 1) is the jitter."""
-    if attempts > len(SCHEDULE_MS):
+    if outcome.verdict == "invalid" or attempts > len(SCHEDULE_MS):
         return None
     return int(max(SCHEDULE_MS[attempts - 1], outcome.wait_ms) * (1 + JITTER * chance))
 

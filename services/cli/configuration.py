@@ -86,7 +86,7 @@ def check(names: Sequence[str], *, as_json: bool, environ: Mapping[str, str] = o
             raise Fail(Exit.USAGE, f"there is no service {name!r}; there are {', '.join(SETTINGS)}")
     chosen = {name: SETTINGS[name] for name in (names or SETTINGS)}
     unknown = unknown_variables(environ)
-    found = {name: load(model) for name, model in chosen.items()}
+    found = {name: _with_targets(load(model), environ) for name, model in chosen.items()}
     wrong = {name: result for name, result in found.items() if isinstance(result, list)}
     if as_json:
         output.print_json(
@@ -100,6 +100,19 @@ def check(names: Sequence[str], *, as_json: bool, environ: Mapping[str, str] = o
         _print(found, unknown, environ)
     if wrong or unknown:
         raise typer_exit(Exit.USAGE)
+
+
+def _with_targets(result: BaseSettings | list[Wrong], environ: Mapping[str, str]) -> BaseSettings | list[Wrong]:
+    """The settings of alerts are right only if its targets are: their file is read as the service reads it."""
+    if not isinstance(result, AlertsSettings):
+        return result
+    from services.alerts.targets.config import BadSettings, of_settings
+
+    try:
+        of_settings(result, environ)
+    except BadSettings as error:
+        return [Wrong("PULSE_ALERTS_CONFIG" if result.alerts_config else "PULSE_ALERTS_WEBHOOK_URL", str(error))]
+    return result
 
 
 def typer_exit(code: Exit) -> Exception:

@@ -89,6 +89,10 @@ class AlertsSettings(KafkaSettings, DoorSettings):
     alerts_port: int = Field(8602, ge=0, le=65535, description="port of the alerts service")
     clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
     alerts_dir: Path = Field(description="folder of the sent ids and pending retries; required")
+    alerts_config: str = Field("", description="TOML file of the targets that are told; empty: no file")
+    alerts_allow: tuple[str, ...] = Field(
+        (), description='addresses, networks and hosts alerts may reach beside public ones, as JSON: ["10.0.0.0/8"]'
+    )
     alerts_webhook_url: str = Field("", description="target of the signed webhook; empty: no webhook")
     alerts_webhook_secret: SecretStr = Field(SecretStr(""), description="its secret, whsec_…; required with the URL")
 

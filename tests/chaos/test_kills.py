@@ -47,7 +47,11 @@ async def kills(data: Path, count: int, turns: list[tuple[str, bool]], capsys: p
     async with (
         Receiver().listening() as receiver,
         running(
-            data, WORKERS, PULSE_ALERTS_WEBHOOK_URL=receiver.url, PULSE_ALERTS_WEBHOOK_SECRET=receiver.secret
+            data,
+            WORKERS,
+            PULSE_ALERTS_WEBHOOK_URL=receiver.url,
+            PULSE_ALERTS_WEBHOOK_SECRET=receiver.secret,
+            PULSE_ALERTS_ALLOW='["127.0.0.1"]',
         ) as instance,
     ):
         up_s = time.monotonic() - began

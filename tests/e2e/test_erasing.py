@@ -64,7 +64,11 @@ class Person:
 
 
 # Nobody listens there: alerts stay pending in SQLite.
-NOWHERE = {"PULSE_ALERTS_WEBHOOK_URL": "http://127.0.0.1:1/", "PULSE_ALERTS_WEBHOOK_SECRET": "whsec_" + "c2Vj" * 8}
+NOWHERE = {
+    "PULSE_ALERTS_WEBHOOK_URL": "http://127.0.0.1:1/",
+    "PULSE_ALERTS_WEBHOOK_SECRET": "whsec_" + "c2Vj" * 8,
+    "PULSE_ALERTS_ALLOW": '["127.0.0.1"]',
+}
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,11 @@ class Told:
     def __init__(self, url: str) -> None:
         self.messages: Counter[str] = Counter()
         secret = base64.b64encode(b"s" * 32).decode()
-        self.settings = {"PULSE_ALERTS_WEBHOOK_URL": url, "PULSE_ALERTS_WEBHOOK_SECRET": f"whsec_{secret}"}
+        self.settings = {
+            "PULSE_ALERTS_WEBHOOK_URL": url,
+            "PULSE_ALERTS_WEBHOOK_SECRET": f"whsec_{secret}",
+            "PULSE_ALERTS_ALLOW": '["127.0.0.1"]',
+        }
 
 
 @contextmanager

@@ -6,10 +6,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import clickhouse_connect
 import msgspec
 import pytest
@@ -22,11 +21,13 @@ from schemas.changes import Position
 from schemas.followups import FollowupEvent
 from schemas.people import Person
 from schemas.topics import FOLLOWUPS, PARTITIONS
-from services.alerts.app import Alerts, MakeChannels, configured, opened
-from services.alerts.channels import Channel
+from services.alerts.app import Alerts, MakeOutlets, configured, opened
 from services.alerts.flow import GROUP
+from services.alerts.outlets import Outlet
 from services.alerts.retries import FIRST_WITHIN_MS
-from services.alerts.webhook import SignedWebhook
+from services.alerts.targets.addresses import Allowed
+from services.alerts.targets.guard import Guard
+from services.alerts.targets.webhook import SignedWebhook
 from services.common.settings import AlertsSettings
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, now_ms, raised, until
@@ -45,16 +46,17 @@ def place(engines: Engines, tmp_path: Path) -> AlertsSettings:
         alerts_dir=tmp_path / "alerts",
         alerts_port=0,
         alerts_webhook_secret=SecretStr(SECRET),
+        alerts_allow=("127.0.0.1",),
     )
 
 
 @asynccontextmanager
 async def working(
-    place: AlertsSettings, url: str = "", make_channels: MakeChannels = configured
+    place: AlertsSettings, url: str = "", make_outlets: MakeOutlets = configured
 ) -> AsyncIterator[Alerts]:
     """The service's parts at work in this process, reading."""
     given = {"alerts_webhook_url": url} if url else {"alerts_webhook_secret": SecretStr("")}
-    async with opened(place.model_copy(update=given), make_channels) as alerts:
+    async with opened(place.model_copy(update=given), make_outlets) as alerts:
         task = asyncio.create_task(alerts.work())
         try:
             await until(lambda: task.done() or alerts.ready() is None, 30)
@@ -226,17 +228,19 @@ async def test_a_redirect_is_a_failure(place: AlertsSettings) -> None:
 
 
 async def test_a_target_that_hangs_does_not_delay_another(place: AlertsSettings) -> None:
-    class Second(SignedWebhook):
-        name = "second"
-
     events = [raised(number) for number in range(40)]
     async with Receiver() as slow, Receiver() as quick:
         slow.hold.clear()
 
-        def both(_: AlertsSettings, session: aiohttp.ClientSession) -> list[Channel]:
-            return [SignedWebhook(session, slow.url, SECRET), Second(session, quick.url, SECRET)]
+        async def both(_: AlertsSettings, stack: AsyncExitStack) -> list[Outlet]:
+            guard = Guard("127.0.0.1", Allowed.of(["127.0.0.1"]))
+            session = await stack.enter_async_context(guard.session())
+            return [
+                Outlet(SignedWebhook(session, slow.url, SECRET)),
+                Outlet(SignedWebhook(session, quick.url, SECRET, name="second")),
+            ]
 
-        async with working(place, make_channels=both) as alerts:
+        async with working(place, make_outlets=both) as alerts:
             await publish(place.kafka, events)
             began_s = time.monotonic()
             await delivered(alerts, len(events))

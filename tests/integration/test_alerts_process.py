@@ -50,6 +50,7 @@ class Instance:
             "PULSE_CLICKHOUSE": self.clickhouse,
             "PULSE_ALERTS_DIR": str(self.folder),
             "PULSE_ALERTS_PORT": str(self.port),
+            "PULSE_ALERTS_ALLOW": '["127.0.0.1"]',
             "PULSE_ALERTS_WEBHOOK_URL": url,
             "PULSE_ALERTS_WEBHOOK_SECRET": SECRET if url else "",
             "PULSE_KEY_HASHES": json.dumps({"read": [key_hash("read-key")]}),

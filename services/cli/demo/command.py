@@ -79,7 +79,11 @@ async def _demo(data: Path, port_base: int | None, *, once: bool, as_json: bool)
     began_s = time.monotonic()
     first = not (data / "client.json").exists()
     async with receiver(screen.alert) as inbox, AsyncExitStack() as stack:
-        target = {"PULSE_ALERTS_WEBHOOK_URL": inbox.url, "PULSE_ALERTS_WEBHOOK_SECRET": inbox.secret}
+        target = {
+            "PULSE_ALERTS_WEBHOOK_URL": inbox.url,
+            "PULSE_ALERTS_WEBHOOK_SECRET": inbox.secret,
+            "PULSE_ALERTS_ALLOW": '["127.0.0.1"]',
+        }
         with screen.steps() as progress:
             task = progress.add_task("starting Kafka, ClickHouse and the services", total=None, detail="")
             screen.say(f"Starting an instance in {data}." + (" Kafka is fetched once, 54 MB." if first else ""))

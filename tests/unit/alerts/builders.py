@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from schemas.followups import Case, FollowupEvent
+from schemas.followups import Case, FollowupEvent, Kind
 from services.alerts.people import Absence, Text
 
 SECRET = "whsec_" + base64.b64encode(b"an alert's secret of 32 bytes ok").decode()
@@ -20,8 +20,15 @@ def now_ms() -> int:
     return int(time.time() * 1_000)
 
 
-def raised(number: int = 0, *, at_ms: int | None = None, team: str = "support", **case: Any) -> FollowupEvent:
-    """A `followup.raised` whose ids follow from `team` and `number`."""
+def raised(
+    number: int = 0,
+    *,
+    at_ms: int | None = None,
+    team: str = "support",
+    kind: Kind = "followup.raised",
+    **case: Any,
+) -> FollowupEvent:
+    """An event, `followup.raised` unless said otherwise, whose ids follow from `team`, `number` and `n`."""
     at_ms = now_ms() if at_ms is None else at_ms
     response_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{team}/{number}"))
     case_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{team}{response_id}"))
@@ -40,8 +47,9 @@ def raised(number: int = 0, *, at_ms: int | None = None, team: str = "support", 
         "version": 7,
         "medium": "phone",
     }
-    event_id = str(uuid.uuid5(uuid.UUID(case_id), "1"))
-    return FollowupEvent(event_id, "followup.raised", at_ms, Case(**(fields | case)), response_id)
+    fields |= case
+    event_id = str(uuid.uuid5(uuid.UUID(case_id), str(fields["n"])))
+    return FollowupEvent(event_id, kind, at_ms, Case(**fields), response_id)
 
 
 class FakeTable:

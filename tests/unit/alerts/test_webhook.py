@@ -15,8 +15,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.alerts.channels import Message
 from services.alerts.people import Absence, Text
-from services.alerts.webhook import BODY_MAX_BYTES, BadSettings, SignedWebhook, body_of, checked, iso
+from services.alerts.targets.config import BadSettings, from_variables
+from services.alerts.targets.webhook import BODY_MAX_BYTES, SignedWebhook, body_of
+from services.alerts.targets.wording import iso
 from tests.unit.alerts.builders import SECRET, raised
+from tests.unit.alerts.vendors import LOCAL
 
 AT_MS = 1_795_186_740_123
 TEXT = Text(2, "Waited an hour.", "cust-7", "Ane Holm", "ane@example.com", "+4520304050")
@@ -181,7 +184,7 @@ async def test_a_strange_target_is_an_outcome(
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    outcome = await SignedWebhook(session, f"http://127.0.0.1:{port}/", SECRET, 0.5).send(Message(raised()))
+    outcome = await SignedWebhook(session, f"http://127.0.0.1:{port}/", SECRET, timeout_s=0.5).send(Message(raised()))
     over.set()
     server.close()
     assert (outcome.verdict, outcome.status) == (verdict, status)
@@ -208,16 +211,32 @@ def test_settings_that_make_no_sense_are_refused_by_name_without_quoting_the_sec
     url: str, secret: str, names: str
 ) -> None:
     with pytest.raises(BadSettings, match="PULSE_ALERTS_WEBHOOK") as refused:
-        checked(url, secret)
+        from_variables(url, secret, LOCAL)
     assert names in str(refused.value)
     assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in str(refused.value)
 
 
 def test_neither_url_nor_secret_means_no_webhook() -> None:
-    assert checked("", "") is None
+    assert from_variables("", "", LOCAL) == []
 
 
 @pytest.mark.parametrize("size", [24, 64])
-def test_a_secret_of_24_to_64_bytes_and_a_local_target_are_fine(size: int) -> None:
+def test_a_secret_of_24_to_64_bytes_and_a_local_target_that_is_allowed_are_fine(size: int) -> None:
     secret = "whsec_" + base64.b64encode(b"s" * size).decode()
-    assert checked("http://127.0.0.1:9000/hook", secret) == ("http://127.0.0.1:9000/hook", secret)
+    (target,) = from_variables("http://127.0.0.1:9000/hook", secret, LOCAL)
+    assert (target.name, target.host, target.teams) == ("webhook", "127.0.0.1", None)
+
+
+def test_while_a_secret_is_changed_both_sign() -> None:
+    other = "whsec_" + base64.b64encode(b"the secret of last year, 32 byte").decode()
+
+    async def send() -> dict[str, str]:
+        target = Target(web.Response(status=204))
+        async with target as url, aiohttp.ClientSession() as session:
+            await SignedWebhook(session, url, SECRET, other).send(Message(raised()))
+        ((_, headers, body),) = target.came
+        for secret in (SECRET, other):
+            Webhook(secret).verify(body, headers)
+        return headers
+
+    assert asyncio.run(send())["webhook-signature"].count("v1,") == 2

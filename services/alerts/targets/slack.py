@@ -1,0 +1,112 @@
+"""Slack: an incoming webhook, blocks with a plain text beside them.
+
+What a customer wrote must not ring a channel: &, < and > are escaped, and the blocks are `verbatim`, so that Slack
+neither parses `@channel` nor makes links of what looks like one. Slack takes about one message a second.
+Source: docs.slack.dev, "Sending messages using incoming webhooks", "Formatting text for app surfaces".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from slack_sdk.models.blocks import (
+    ActionsBlock,
+    Block,
+    ButtonElement,
+    ContextBlock,
+    HeaderBlock,
+    MarkdownTextObject,
+    PlainTextObject,
+    SectionBlock,
+)
+
+from schemas.followups import FollowupEvent
+from services.alerts.channels import Message, Told
+from services.alerts.retries import Outcome
+from services.alerts.targets import wording
+from services.alerts.targets.posting import TIMEOUT_S, post
+
+TEXT_MAX: Final = 3_000  # of a section
+_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def escaped(text: str) -> str:
+    """Text that Slack shows as it is."""
+    return text.translate(_ESCAPES)
+
+
+class Slack:
+    """A channel of kind `slack`. `board` is the address of the board, linked under each message; empty: no link."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, *, name: str, board: str = "", timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self.name = name
+        self._session = session
+        self._url = url
+        self._board = board
+        self._timeout_s = timeout_s
+
+    def wants(self, event: FollowupEvent) -> bool:
+        return event.kind in ("followup.raised", "followup.reopened")
+
+    async def send(self, message: Message) -> Outcome:
+        return await post(self._session, self._url, self.body_of(message), {}, self._timeout_s)
+
+    def body_of(self, message: Message) -> bytes:
+        """The payload: `text` for notifications and readers, `blocks` for the eye."""
+        blocks = [block.to_dict() for block in self._blocks(message)]
+        fallback = "\n".join([wording.headline(message), *map(wording.one_line, message.told)])
+        payload: dict[str, Any] = {
+            "text": _cut(escaped(fallback)),
+            "blocks": blocks,
+            "parse": "none",
+            "link_names": False,
+            "unfurl_links": False,
+        }
+        return msgspec.json.encode(payload)
+
+    def _blocks(self, message: Message) -> list[Block]:
+        blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=wording.headline(message)[:150], emoji=False))]
+        if message.count > 1:
+            lines = [f"• {escaped(wording.one_line(told))}" for told in message.told]
+            blocks.append(_section("\n".join(lines)))
+        else:
+            blocks.extend(_case(message.told[0]))
+        case = message.event.case
+        small = [wording.rest(message), f"raised {wording.minute(case.raised_ms)}", f"case {case.case_id}"]
+        if message.count > 1:
+            small.pop()
+        # The id of the message stands in it too: Slack itself takes none.
+        line = _markdown(" · ".join(word for word in small if word))
+        blocks.append(ContextBlock(elements=[line], block_id=message.id[:255]))
+        if self._board:
+            blocks.append(ActionsBlock(elements=[ButtonElement(text="Open the board", url=self._board, action_id="b")]))
+        return blocks
+
+
+def _case(told: Told) -> list[Block]:
+    words = wording.comment(told)
+    quoted = [_section("\n".join(f"> {line}" for line in escaped(words).splitlines()))] if words else []
+    facts = [("Deadline", wording.deadline(told)), *wording.contact(told)]
+    fields: list[Any] = [_markdown(f"*{label}*\n{_cut(escaped(value), 1_900)}") for label, value in facts]
+    return [*quoted, SectionBlock(fields=fields)]
+
+
+def _markdown(text: str) -> MarkdownTextObject:
+    return MarkdownTextObject(text=text, verbatim=True)
+
+
+def _section(text: str) -> Block:
+    return SectionBlock(text=_markdown(_cut(text)))
+
+
+def _cut(text: str, most: int = TEXT_MAX) -> str:
+    """At most `most` characters, and never half an escape, which would show."""
+    if len(text) <= most:
+        return text
+    kept = text[: most - 1]
+    start = kept.rfind("&", -5)
+    return (kept[:start] if start != -1 and ";" not in kept[start:] else kept) + "…"
