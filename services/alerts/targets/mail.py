@@ -119,12 +119,7 @@ class Mail:
             local_hostname="[127.0.0.1]",
             timeout=self._timeout_s,
         )
-        try:
-            await client.connect()
-        except BaseException:
-            client.close()
-            opened.close()
-            raise
+        await client.connect()  # takes the socket, and closes it when this fails
         return client
 
     def mail_of(self, message: Message, now: datetime) -> EmailMessage:

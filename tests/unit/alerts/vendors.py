@@ -261,8 +261,9 @@ class MailVendor:
         self.server.close()
         for connection in self._open:
             if connection.transport is not None:
-                connection.transport.close()
-        for _ in range(5):  # the loop closes what it was told to close, some turns later
+                assert isinstance(connection.transport, asyncio.Transport)
+                connection.transport.abort()
+        for _ in range(10):  # the loop closes what it was told to close, some turns later
             await asyncio.sleep(0)
 
 
