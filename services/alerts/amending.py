@@ -22,6 +22,7 @@ from msgspec import structs
 
 from schemas.followups import FollowupEvent, Kind
 from services.alerts.deliveries import Delivery
+from services.alerts.grouping import NEWS_SQL
 
 WITHDRAWN: Final = "withdrawn"
 AMENDING: Final[frozenset[Kind]] = frozenset({"followup.answer_erased", "followup.withdrawn", "followup.reopened"})
@@ -61,13 +62,16 @@ def amend(file: sqlite3.Connection, event: FollowupEvent, now_ms: int) -> Amende
 def _withdraw(file: sqlite3.Connection, event: FollowupEvent, now_ms: int) -> list[str]:
     # Before any change: a cursor must not run over rows that it moves.
     pending = file.execute(
-        "SELECT channel FROM deliveries WHERE case_id = ? AND state = 'pending'", (event.case.case_id,)
+        f"SELECT channel FROM deliveries WHERE case_id = ? AND state = 'pending' AND kind IN ({NEWS_SQL})",  # noqa: S608
+        (event.case.case_id,),
     ).fetchall()
     file.execute(
-        "UPDATE deliveries SET state = 'given_up', last_status = ?, next_ms = NULL, settled_ms = ?, event = NULL"
-        " WHERE case_id = ? AND state = 'pending'",
+        "UPDATE deliveries SET state = 'given_up', last_status = ?, next_ms = NULL, settled_ms = ?"  # noqa: S608
+        f" WHERE case_id = ? AND state = 'pending' AND kind IN ({NEWS_SQL})",
         (WITHDRAWN, now_ms, event.case.case_id),
     )
+    # What was given up for another reason is not told again either, by anybody's wish. That it ended is still told.
+    file.execute("UPDATE deliveries SET event = NULL WHERE case_id = ? AND state = 'given_up'", (event.case.case_id,))
     return [channel for (channel,) in pending]
 
 
@@ -93,7 +97,7 @@ def _revive(file: sqlite3.Connection, event: FollowupEvent, now_ms: int) -> list
 
 def _rewrite(file: sqlite3.Connection, event: FollowupEvent) -> int:
     rows = file.execute(
-        "SELECT event_id, channel, event FROM deliveries WHERE case_id = ? AND state = 'pending'", (event.case.case_id,)
+        "SELECT event_id, channel, event FROM deliveries WHERE case_id = ? AND event IS NOT NULL", (event.case.case_id,)
     ).fetchall()
     rewritten = 0
     for event_id, channel, raw in rows:

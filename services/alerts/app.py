@@ -18,9 +18,10 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from services.alerts import routes
+from services.alerts import routes, routes_people
 from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
+from services.alerts.ledger import Ledger
 from services.alerts.outlets import Outlet, by_team
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
@@ -44,8 +45,11 @@ _SWEEP_EVERY_S: Final = 10.0
 MakeOutlets = Callable[[AlertsSettings, contextlib.AsyncExitStack], Awaitable[Sequence[Outlet]]]
 
 
-def build_app(settings: AlertsSettings, deliveries: routes.Deliveries, ready: Ready) -> FastAPI:
-    """The HTTP side: health, metrics and `/v1/deliveries`. Someone else keeps the service at work."""
+def build_app(settings: AlertsSettings, store: Store, ready: Ready, look: Callable[[], None] = lambda: None) -> FastAPI:
+    """The HTTP side: health, metrics, deliveries and silences. Someone else keeps the service at work.
+
+    `look` has the lanes look for what is due.
+    """
     app = FastAPI(
         title="Pulse alerts",
         summary="Who was told about which follow-up, and what is still to be told.",
@@ -54,7 +58,9 @@ def build_app(settings: AlertsSettings, deliveries: routes.Deliveries, ready: Re
         redoc_url=None,
     )
     http.install(app, ready)
-    app.include_router(routes.router(deliveries, Keyring(settings.key_hashes)))
+    keyring = Keyring(settings.key_hashes)
+    app.include_router(routes.router(store, keyring))
+    app.include_router(routes_people.router(Ledger(store), keyring, look))
     return app
 
 
@@ -62,12 +68,13 @@ async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack)
     """The outlets the settings ask for; none is a way to run. `stack` closes their connections. Raises BadSettings."""
     outlets: list[Outlet] = []
     for target in of_settings(settings, os.environ):
-        guard = Guard(target.host, target.allowed)
+        made = target.made
+        guard = Guard(made.host, target.allowed)
         session = await stack.enter_async_context(guard.session())
-        channel = target.make(guard, session)
+        channel = made.make(guard, session)
         if isinstance(channel, Mail):
             stack.push_async_callback(channel.close)
-        outlets.append(Outlet(channel, target.teams))
+        outlets.append(Outlet(channel, target.teams, made.grouping, made.rate, made.follows))
     return outlets
 
 
@@ -85,6 +92,11 @@ class Alerts:
         if self.store.trouble:
             return f"SQLite refuses writes: {self.store.trouble}"
         return self._flow.trouble()
+
+    def look(self) -> None:
+        """Have every lane look for what is due."""
+        for lane in self._lanes:
+            lane.look()
 
     async def work(self) -> None:
         """Run everything; on cancellation stop reading, then finish within 5 s what is on its way."""
@@ -120,7 +132,8 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         stack.push_async_callback(table.close)
         cache = Cache()
         people = People(cache, table)
-        lanes = [Lane(outlet.channel, store, people) for outlet in outlets]
+        store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
+        lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
         flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
         yield Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
 
@@ -139,7 +152,7 @@ async def serve(settings: AlertsSettings, make_outlets: MakeOutlets = configured
     Raises: BadSettings, DirInUse, NotOurFile; OSError when the port cannot be listened on.
     """
     async with opened(settings, make_outlets) as alerts:
-        app = build_app(settings, alerts.store, alerts.ready)
+        app = build_app(settings, alerts.store, alerts.ready, alerts.look)
         listener = socket.create_server(
             (settings.host, settings.alerts_port),
             family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,

@@ -1,4 +1,4 @@
-"""A delivery: one event to be told through one channel."""
+"""A delivery: one message to one channel, about one event or a group of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ State = Literal["pending", "delivered", "given_up"]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event to be told through one channel."""
+    """A message to be told through one channel: `event`, and `more` of its group; `count` of them in all.
+
+    `due_ms` 0: at once. `since_ms` is when somebody last asked for it to be told; 0: when the event came.
+    """
 
     channel: str
     event: FollowupEvent
     attempts: int = 0
+    message_id: str = ""
+    more: tuple[FollowupEvent, ...] = ()
+    count: int = 1
+    due_ms: int = 0
+    since_ms: int = 0
 
     @property
     def key(self) -> str:
-        return self.event.event_id
+        return self.message_id or self.event.event_id
+
+    def age_ms(self, now_ms: int) -> int:
+        """How long it has been waiting."""
+        return now_ms - max(self.event.at_ms, self.since_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A delivery as `/v1/deliveries` shows it. Times are milliseconds UTC."""
+    """One event on one channel as `/v1/deliveries` shows it. Times are milliseconds UTC."""
 
     event_id: str
     kind: str
@@ -37,3 +49,34 @@ class Row:
     at_ms: int
     next_ms: int | None
     settled_ms: int | None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt as it went."""
+
+    message_id: str
+    channel: str
+    at_ms: int
+    number: int
+    verdict: str
+    status: str
+    took_ms: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing is told of a team (None: any) to a channel (None: any) until `until_ms`; it is told then."""
+
+    id: str
+    team: str | None
+    channel: str | None
+    until_ms: int
+    made_ms: int
+    reason: str
+
+    def holds(self, team: str, channel: str, now_ms: int) -> bool:
+        """Whether it holds back what is told of a team to a channel now."""
+        return now_ms < self.until_ms and self.team in (None, team) and self.channel in (None, channel)

@@ -20,6 +20,7 @@ from schemas.topics import FOLLOWUPS
 from services.alerts import metrics
 from services.alerts.amending import AMENDING
 from services.alerts.deliveries import Delivery
+from services.alerts.grouping import is_news
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.lanes import Lane
 from services.alerts.outlets import Outlet, Route, by_team
@@ -189,9 +190,14 @@ class Flow:
         else:
             late = set()
         for lane in self._lanes:
-            lane.offer([delivery for delivery in new if delivery.channel == lane.channel.name])
-            if lane.channel.name in late:
+            own = [delivery for delivery in new if delivery.channel == lane.channel.name]
+            # What goes on with a case is loaded, not offered: it may have to wait for what came before it.
+            lane.offer([delivery for delivery in own if not delivery.due_ms and is_news(delivery.event)])
+            if lane.channel.name in late or not all(is_news(delivery.event) for delivery in own):
                 lane.look()
+            later = [delivery.due_ms for delivery in own if delivery.due_ms]
+            if later:
+                lane.look(min(later))
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         while True:

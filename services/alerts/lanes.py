@@ -12,10 +12,14 @@ from random import SystemRandom
 from typing import Final
 
 import structlog
+from msgspec import structs
 
+from schemas.followups import FollowupEvent
+from schemas.followups import State as CaseState
 from services.alerts import metrics
-from services.alerts.channels import Channel, Message
-from services.alerts.deliveries import Delivery, State
+from services.alerts.channels import Channel, Message, Told
+from services.alerts.deliveries import Attempt, Delivery, State
+from services.alerts.grouping import Pace, Rate, is_news
 from services.alerts.people import Absence, People, Text
 from services.alerts.retries import Outcome, next_wait_ms, too_old
 from services.alerts.store import Store
@@ -26,6 +30,7 @@ log = structlog.get_logger()
 # Messages on their way at once to one target, and deliveries held in memory, those included.
 PLACES: Final = 16
 ROOM: Final = 256
+CLOSED: Final = frozenset({"resolved", "rescored", "withdrawn", "joined"})
 _NEVER_MS: Final = 1 << 62
 _random = SystemRandom().random
 
@@ -40,7 +45,12 @@ class Lane:
         people: People,
         now_ms: Callable[[], int] = wall_clock_ms,
         chance: Callable[[], float] = _random,
+        rate: Rate | None = None,
+        *,
+        follows: bool = False,
     ) -> None:
+        self._pace = Pace(rate) if rate else None
+        self._follows = follows
         self.channel = channel
         self.disabled = False
         self._store = store
@@ -65,9 +75,9 @@ class Lane:
                 return
             self._start(delivery)
 
-    def look(self) -> None:
-        """Something in the store may have become due."""
-        self._look_again(self._now_ms())
+    def look(self, at_ms: int = 0) -> None:
+        """Something in the store may be due now, or at a time to come."""
+        self._look_again(at_ms or self._now_ms())
 
     async def run(self) -> None:
         """Load what is due, sleep until more is."""
@@ -131,7 +141,7 @@ class Lane:
 
     async def _carry(self, delivery: Delivery) -> None:
         try:
-            if too_old(delivery.attempts, self._now_ms() - delivery.event.at_ms):
+            if too_old(delivery.attempts, delivery.age_ms(self._now_ms())):
                 await self._settle(delivery, "given_up", delivery.attempts, "too_old", None)
                 return
             expected = await self._people.expect(delivery.event.case)  # not in a place: others have their text
@@ -139,8 +149,11 @@ class Lane:
                 if self._stopped():
                     self._look_again(self._paused_until_ms)
                     return
+                if self._pace:
+                    await self._pace.wait()
+                began_ms = self._now_ms()
                 outcome = await self._attempt(delivery, expected)
-            await self._conclude(delivery, outcome)
+            await self._conclude(delivery, outcome, began_ms)
         except Exception as error:  # noqa: BLE001 # `run` raises it, where somebody listens
             self._failure = error
         finally:
@@ -150,26 +163,50 @@ class Lane:
             self._wake.set()
 
     async def _attempt(self, delivery: Delivery, expected: Text | Absence | None) -> Outcome:
-        case = delivery.event.case
-        found = await self._people.lookup(case) if isinstance(expected, Text) else expected
-        missing = found if isinstance(found, Absence) else None
-        if missing is not None:
-            metrics.TEXT_MISSING.labels(missing.value).inc()
-            log.warning("text_missing", event_id=delivery.key, case_id=case.case_id, reason=missing.value)
-        message = Message(delivery.event, found if isinstance(found, Text) else None, missing)
+        message = await self._message(delivery, expected)
+        if message is None:
+            return Outcome("delivered", "in_group")
         try:
             return await self.channel.send(message)
         except Exception as error:  # noqa: BLE001 # one bad message must not stop all others again and again
             log.error("send_raised", channel=self.channel.name, event_id=delivery.key, error=type(error).__name__)
             return Outcome("retry", "error")
 
-    async def _conclude(self, delivery: Delivery, outcome: Outcome) -> None:
+    async def _message(self, delivery: Delivery, expected: Text | Absence | None) -> Message | None:
+        """What to send; None: nothing, as the group that the case was told in does not follow it yet."""
+        event, case = delivery.event, delivery.event.case
+        if not is_news(event):
+            incident, states = await self._store.standing(self.channel.name, case.case_id)
+            if incident:
+                if "open" in states:
+                    return None
+                state: CaseState = "resolved" if CLOSED.issuperset(states) else "acknowledged"
+                event = structs.replace(event, case=structs.replace(case, state=state))
+                return Message(event, incident=incident)
+        first = await self._told(delivery.event, expected)
+        more = tuple([await self._told(other, await self._people.expect(other.case, 0)) for other in delivery.more])
+        grouped = delivery.message_id if delivery.count > 1 else ""
+        return Message(event, first.text, first.missing, more, delivery.count, delivery.message_id, grouped)
+
+    async def _told(self, event: FollowupEvent, expected: Text | Absence | None) -> Told:
+        found = await self._people.lookup(event.case) if isinstance(expected, Text) else expected
+        missing = found if isinstance(found, Absence) else None
+        if missing is not None:
+            metrics.TEXT_MISSING.labels(missing.value).inc()
+            log.warning("text_missing", event_id=event.event_id, case_id=event.case.case_id, reason=missing.value)
+        return Told(event, found if isinstance(found, Text) else None, missing)
+
+    async def _conclude(self, delivery: Delivery, outcome: Outcome, began_ms: int) -> None:
         """Write down what an attempt came to. Sent comes before written: a crash between the two repeats it."""
         name, attempts, now_ms = self.channel.name, delivery.attempts + 1, self._now_ms()
+        took_ms = max(now_ms - began_ms, 0)
+        attempt = Attempt(
+            delivery.key, name, began_ms, attempts, outcome.verdict, outcome.status, took_ms, delivery.count
+        )
         metrics.DELIVERIES.labels(name, outcome.verdict).inc()
         if outcome.verdict == "delivered":
             metrics.SECONDS.labels(name).observe(max(now_ms - delivery.event.at_ms, 0) / 1_000)
-            await self._settle(delivery, "delivered", attempts, outcome.status, None)
+            await self._settle(delivery, "delivered", attempts, outcome.status, None, attempt)
             return
         if outcome.verdict == "gone" and not self.disabled:
             self.disabled = True
@@ -180,7 +217,7 @@ class Lane:
             log.warning("channel_paused", channel=name, status=outcome.status, pause_ms=outcome.pause_ms)
         wait_ms = next_wait_ms(attempts, outcome, self._chance())
         if wait_ms is None:
-            await self._settle(delivery, "given_up", attempts, outcome.status, None)
+            await self._settle(delivery, "given_up", attempts, outcome.status, None, attempt)
             return
         log.warning(
             "delivery_put_off",
@@ -191,10 +228,18 @@ class Lane:
             attempts=attempts,
             wait_ms=wait_ms,
         )
-        await self._settle(delivery, "pending", attempts, outcome.status, now_ms + wait_ms)
+        await self._settle(delivery, "pending", attempts, outcome.status, now_ms + wait_ms, attempt)
         self._look_again(now_ms + wait_ms)
 
-    async def _settle(self, delivery: Delivery, state: State, attempts: int, status: str, next_ms: int | None) -> None:
+    async def _settle(
+        self,
+        delivery: Delivery,
+        state: State,
+        attempts: int,
+        status: str,
+        next_ms: int | None,
+        attempt: Attempt | None = None,
+    ) -> None:
         if state == "given_up":
             outcome = "too_old" if status == "too_old" else "given_up"
             metrics.DELIVERIES.labels(self.channel.name, outcome).inc()
@@ -206,4 +251,6 @@ class Lane:
                 status=status,
                 attempts=attempts,
             )
-        await self._store.settle(delivery, state, attempts, status, next_ms, self._now_ms())
+        await self._store.settle(delivery, state, attempts, status, next_ms, self._now_ms(), attempt)
+        if state != "pending" and self._follows:
+            self._look_again(self._now_ms())  # what goes on with its case may have been waiting for it

@@ -11,16 +11,23 @@ from dataclasses import dataclass
 
 from schemas.followups import Case
 from services.alerts.channels import Channel
+from services.alerts.grouping import Grouping, Rate
 
 Route = Callable[[Case, int], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """One channel at work. `teams` None: it is told of all of them."""
+    """One channel at work. `teams` None: it is told of all of them. `grouping` None: it is told each event alone.
+
+    `follows`: it is told how a case goes on, one event after the other.
+    """
 
     channel: Channel
     teams: frozenset[str] | None = None
+    grouping: Grouping | None = None
+    rate: Rate | None = None
+    follows: bool = False
 
 
 def by_team(outlets: Sequence[Outlet]) -> Route:

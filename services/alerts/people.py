@@ -128,8 +128,8 @@ class People:
         self._table = table
         self._wait_s = wait_s
 
-    async def expect(self, case: Case) -> Text | Absence | None:
-        """Wait until the case's text can be had, at most 3 s. None: the case has no text.
+    async def expect(self, case: Case, wait_s: float | None = None) -> Text | Absence | None:
+        """Wait until the case's text can be had, at most 3 s unless said otherwise. None: the case has no text.
 
         Never raises for an outage: the caller sends without text rather than not at all.
         """
@@ -137,9 +137,10 @@ class People:
             return None
         key = person_key(case.team, case.response_id)
         clock = asyncio.get_running_loop().time
-        deadline_s = clock() + self._wait_s
-        if self._cache.get(key) is Absence.NOT_FOUND:
-            await self._cache.arrival(key, min(_TAIL_FIRST_S, self._wait_s))
+        wait_s = self._wait_s if wait_s is None else wait_s
+        deadline_s = clock() + wait_s
+        if self._cache.get(key) is Absence.NOT_FOUND and wait_s > 0:
+            await self._cache.arrival(key, min(_TAIL_FIRST_S, wait_s))
         while True:
             found = await self.lookup(case)
             left_s = deadline_s - clock()

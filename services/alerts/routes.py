@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -16,17 +17,18 @@ from services.common.keys import Keyring
 
 _bearer = HTTPBearer(auto_error=False, description="a read or admin key")
 _PROBLEM: Final[dict[str, Any]] = {"content": {PROBLEM_JSON: {"schema": {"type": "object"}}}}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"description": "No key, or not one of ours", **_PROBLEM},
-    403: {"description": "This key may not read", **_PROBLEM},
+    403: {"description": "This key may not do that", **_PROBLEM},
     422: {"description": "A parameter is not valid", **_PROBLEM},
 }
 
 
 class DeliveryView(BaseModel):
-    """One event to one channel. `id` is the event's id, which the target saw as webhook-id."""
+    """One event to one channel. `id` is the event's id, `message_id` that of the message which told it (a group's)."""
 
     id: str
+    message_id: str | None = Field(description="null while its group waits to be told")
     kind: str
     case_id: str
     channel: str
@@ -50,19 +52,30 @@ class Deliveries(Protocol):
     async def rows(self, state: State | None, case_id: str | None, limit: int) -> list[Row]: ...
 
 
+def allowed(keyring: Keyring, right: str) -> Callable[..., None]:
+    """A dependency that lets only keys with a right through."""
+
+    def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
+        given = f"Bearer {credentials.credentials}".encode() if credentials else None
+        rights = keyring.rights(given)
+        if rights is None:
+            raise problems.Unauthorized(f"send Authorization: Bearer and a key that may {right}")
+        if right not in rights:
+            raise problems.Forbidden("this key may not do that")
+
+    return check
+
+
 def router(deliveries: Deliveries, keyring: Keyring) -> APIRouter:
     """The routes of this service."""
     routes = APIRouter(prefix="/v1", tags=["alerts"])
 
-    def may_read(credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
-        given = f"Bearer {credentials.credentials}".encode() if credentials else None
-        rights = keyring.rights(given)
-        if rights is None:
-            raise problems.Unauthorized("send Authorization: Bearer and a read key")
-        if "read" not in rights:
-            raise problems.Forbidden("this key may not read")
-
-    @routes.get("/deliveries", dependencies=[Depends(may_read)], responses=_REFUSALS, summary="What was told to whom")
+    @routes.get(
+        "/deliveries",
+        dependencies=[Depends(allowed(keyring, "read"))],
+        responses=REFUSALS,
+        summary="What was told to whom",
+    )
     async def list_deliveries(
         state: State | None = None,
         case_id: Annotated[str | None, Query(max_length=64)] = None,
@@ -78,17 +91,19 @@ def router(deliveries: Deliveries, keyring: Keyring) -> APIRouter:
 def _view(row: Row) -> DeliveryView:
     return DeliveryView(
         id=row.event_id,
+        message_id=row.message_id,
         kind=row.kind,
         case_id=row.case_id,
         channel=row.channel,
         state=row.state,
         attempts=row.attempts,
         last_status=row.last_status,
-        raised_at=_moment(row.at_ms),
-        next_attempt_at=_moment(row.next_ms) if row.next_ms is not None else None,
-        settled_at=_moment(row.settled_ms) if row.settled_ms is not None else None,
+        raised_at=moment(row.at_ms),
+        next_attempt_at=moment(row.next_ms) if row.next_ms is not None else None,
+        settled_at=moment(row.settled_ms) if row.settled_ms is not None else None,
     )
 
 
-def _moment(at_ms: int) -> datetime:
+def moment(at_ms: int) -> datetime:
+    """A time as the answers have it."""
     return datetime.fromtimestamp(at_ms / 1_000, UTC)

@@ -18,24 +18,28 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-import msgspec
 import structlog
 
 from schemas.followups import FollowupEvent
 from services.alerts import metrics
 from services.alerts.amending import Amended, amend
-from services.alerts.deliveries import Delivery, Row, State
+from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State
+from services.alerts.grouping import Grouping
 from services.alerts.retries import FIRST_WITHIN_MS
 from services.alerts.store_file import FILE, locked, prepare
+from services.alerts.store_groups import ROW, due, form, insert, note_case, place, standing
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 KEPT_MS: Final = 30 * 86_400_000
 STEP_ROWS: Final = 500
+ATTEMPTS_KEPT: Final = 200_000
+DAY_MS: Final = 86_400_000
 _REST_S: Final = 1.0
 # Full disk, I/O error, locked, read-only, cannot open: these pass. Anything else (corruption, our SQL) does not.
 _PASSING: Final = frozenset(
@@ -49,8 +53,6 @@ _PASSING: Final = frozenset(
     }
 )
 
-_ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms"
-
 
 class Store:
     """The file, and the lock on its folder. Every method may be awaited by many at once.
@@ -62,6 +64,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.trouble: str | None = None
+        self.groupings: dict[str, Grouping] = {}  # of the channels that people read; the others are told each event
         self._wal_full = False  # of earlier pages that were to go
         self._channels: set[str] = set()  # with anything pending, now or since the start
         self._lock = locked(folder)
@@ -75,6 +78,10 @@ class Store:
         ):
             metrics.PENDING.labels(channel).set(pending)
             self._channels.add(channel)
+        self.silences = [
+            Silence(*row)
+            for row in self._write.execute("SELECT id, team, channel, until_ms, made_ms, reason FROM silences")
+        ]
 
     async def add(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
         """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once.
@@ -82,32 +89,28 @@ class Store:
         What is older than anything kept here leaves no row: whether it was told, nobody can say any more.
         """
 
+        silences = [one for one in self.silences if one.until_ms > now_ms]
+
         def work() -> tuple[list[Delivery], list[Delivery]]:
             new: list[Delivery] = []
             old: list[Delivery] = []
             for delivery in deliveries:
-                event = delivery.event
+                event, channel = delivery.event, delivery.channel
                 if now_ms - event.at_ms > KEPT_MS:
                     continue
-                late = now_ms - event.at_ms > FIRST_WITHIN_MS
-                added = self._write.execute(
-                    f"INSERT INTO deliveries ({_ROW}, event) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"  # noqa: S608
-                    " ON CONFLICT DO NOTHING",
-                    (
-                        event.event_id,
-                        event.kind,
-                        event.case.case_id,
-                        delivery.channel,
-                        "given_up" if late else "pending",
-                        "too_old" if late else None,
-                        event.at_ms,
-                        None if late else now_ms,
-                        now_ms if late else None,
-                        None if late else msgspec.json.encode(event),
-                    ),
-                ).rowcount
-                if added:
-                    (old if late else new).append(delivery)
+                if self._write.execute(
+                    "SELECT 1 FROM deliveries WHERE event_id = ? AND channel = ?", (event.event_id, channel)
+                ).fetchone():
+                    continue
+                if now_ms - event.at_ms > FIRST_WITHIN_MS:
+                    insert(self._write, delivery, "given_up", event.event_id, None, now_ms)
+                    old.append(delivery)
+                    continue
+                message_id, due_ms = place(self._write, event, channel, now_ms, self.groupings.get(channel), silences)
+                insert(self._write, delivery, "pending", message_id, due_ms, None)
+                if channel in self.groupings:
+                    note_case(self._write, event)
+                new.append(delivery if due_ms <= now_ms else replace(delivery, due_ms=due_ms))
             return new, old
 
         new, old = await self._in_transaction(work, "FULL")
@@ -121,17 +124,27 @@ class Store:
         return new
 
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Delivery]:
-        """Pending deliveries whose next attempt is due, oldest first."""
+        """Messages whose next attempt is due, oldest first. Groups whose time has come are made one on the way."""
 
         def work() -> list[Delivery]:
-            rows = self._write.execute(
-                "SELECT event, attempts FROM deliveries WHERE channel = ? AND state = 'pending' AND next_ms <= ?"
-                " ORDER BY next_ms LIMIT ?",
-                (channel, now_ms, limit),
-            )
-            return [Delivery(channel, msgspec.json.decode(raw, type=FollowupEvent), n) for raw, n in rows]
+            form(self._write, channel, now_ms, self.groupings.get(channel) or Grouping())
+            return due(self._write, channel, now_ms, limit)
 
         return await self._in_transaction(work)
+
+    async def standing(self, channel: str, case_id: str) -> tuple[str, list[str]]:
+        """See `store_groups.standing`."""
+        return await self.write(lambda file: standing(file, channel, case_id))
+
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    ) -> T:
+        """Run `work` in a transaction of the writer."""
+        return await self._in_transaction(lambda: work(self._write), synchronous)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` beside the writer, never in its way."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: work(self._read))
 
     async def next_due_ms(self, channel: str, after_ms: int) -> int | None:
         """When the first attempt later than `after_ms` is due; None: none is."""
@@ -146,28 +159,39 @@ class Store:
         return await self._in_transaction(work)
 
     async def settle(
-        self, delivery: Delivery, state: State, attempts: int, status: str, next_ms: int | None, now_ms: int
+        self,
+        delivery: Delivery,
+        state: State,
+        attempts: int,
+        status: str,
+        next_ms: int | None,
+        now_ms: int,
+        attempt: Attempt | None = None,
     ) -> None:
         """Record what an attempt came to: delivered, given up, or pending with the time of the next attempt."""
         done = state != "pending"
+        settled_ms = now_ms if done else None
 
-        def work() -> bool:
-            was_pending = self._write.execute(
+        def work() -> int:
+            settled = self._write.execute(
                 "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
-                " event = CASE WHEN ? THEN NULL ELSE event END WHERE event_id = ? AND channel = ?"
-                " AND state = 'pending'",
-                (state, attempts, status, next_ms, now_ms if done else None, done, delivery.key, delivery.channel),
+                " event = CASE WHEN ? = 'delivered' THEN NULL ELSE event END"
+                " WHERE message_id = ? AND channel = ? AND state = 'pending'",
+                (state, attempts, status, next_ms, settled_ms, state, delivery.key, delivery.channel),
             ).rowcount
-            if not was_pending and state == "delivered":
+            if not settled and state == "delivered":
                 # It was withdrawn while it was on its way: what happened wins, and is counted already.
                 self._write.execute(
                     "UPDATE deliveries SET state = ?, attempts = ?, last_status = ? WHERE event_id = ? AND channel = ?",
-                    (state, attempts, status, delivery.key, delivery.channel),
+                    (state, attempts, status, delivery.event.event_id, delivery.channel),
                 )
-            return bool(was_pending)
+            if attempt is not None:
+                self._write.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(attempt))
+            return settled
 
-        if await self._in_transaction(work) and done:
-            metrics.PENDING.labels(delivery.channel).dec()
+        settled = await self._in_transaction(work)
+        if done:
+            metrics.PENDING.labels(delivery.channel).dec(settled)
 
     async def amend(self, events: Sequence[FollowupEvent], now_ms: int) -> list[Delivery]:
         """Let what is pending follow its case (`amending`), and return what is pending again.
@@ -201,7 +225,7 @@ class Store:
 
         def work() -> list[Row]:
             found = self._read.execute(
-                f"SELECT {_ROW} FROM deliveries WHERE {where} ORDER BY at_ms DESC, event_id LIMIT ?",  # noqa: S608
+                f"SELECT {ROW} FROM deliveries WHERE {where} ORDER BY at_ms DESC, event_id LIMIT ?",  # noqa: S608
                 (*wanted.values(), limit),
             )
             return [Row(*row) for row in found]
@@ -215,6 +239,7 @@ class Store:
         configured any more, or stopped by a 410), as nobody else will. Also shows that the file can be written.
         """
         idle = self._channels - set(live)
+        self.silences = [one for one in self.silences if one.until_ms > now_ms - DAY_MS]
 
         def work() -> tuple[int, Counter[str]]:
             self._write.execute("UPDATE alive SET at_ms = ?", (now_ms,))
@@ -223,12 +248,17 @@ class Store:
                 " WHERE state <> 'pending' AND settled_ms < ? LIMIT ?)",
                 (now_ms - KEPT_MS, STEP_ROWS),
             ).rowcount
-            self._write.execute("DELETE FROM amended WHERE at_ms < ?", (now_ms - KEPT_MS,))
+            for table in ("amended", "cases", "attempts"):
+                self._write.execute(f"DELETE FROM {table} WHERE at_ms < ?", (now_ms - KEPT_MS,))  # noqa: S608
+            self._write.execute(
+                "DELETE FROM attempts WHERE rowid <= (SELECT max(rowid) FROM attempts) - ?", (ATTEMPTS_KEPT,)
+            )
+            self._write.execute("DELETE FROM silences WHERE until_ms < ?", (now_ms - DAY_MS,))
             stranded: Counter[str] = Counter()
             for channel in idle:
                 stranded[channel] = self._write.execute(
                     "UPDATE deliveries SET state = 'given_up', last_status = 'too_old', next_ms = NULL,"
-                    " settled_ms = ?, event = NULL WHERE rowid IN (SELECT rowid FROM deliveries"
+                    " settled_ms = ? WHERE rowid IN (SELECT rowid FROM deliveries"
                     " WHERE channel = ? AND state = 'pending' AND next_ms < ? LIMIT ?)",
                     (now_ms, channel, now_ms - FIRST_WITHIN_MS, STEP_ROWS),
                 ).rowcount

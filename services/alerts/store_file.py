@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = "alerts.sqlite3"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE deliveries (
     event_id TEXT NOT NULL,
@@ -31,6 +31,47 @@ CREATE INDEX by_case ON deliveries (case_id);
 CREATE INDEX by_time ON deliveries (at_ms);
 CREATE TABLE alive (at_ms INTEGER NOT NULL);
 INSERT INTO alive VALUES (0);
+"""
+
+# What version 2 added. A file of version 1 gets it when it is opened; its rows are messages of one event each.
+_GROUPS: Final = """
+ALTER TABLE deliveries ADD COLUMN team TEXT;
+ALTER TABLE deliveries ADD COLUMN message_id TEXT;      -- null until its group is told
+ALTER TABLE deliveries ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0; -- of a person's wish to tell it again
+UPDATE deliveries SET message_id = event_id;
+CREATE INDEX by_message ON deliveries (message_id, channel);
+CREATE INDEX waiting ON deliveries (channel, team) WHERE state = 'pending' AND message_id IS NULL;
+CREATE TABLE groups (
+    channel TEXT NOT NULL,
+    team TEXT NOT NULL,
+    next_ms INTEGER NOT NULL,       -- before that nothing more is told of it
+    PRIMARY KEY (channel, team)
+);
+CREATE TABLE cases (                -- as the newest event that was to be told left them
+    case_id TEXT PRIMARY KEY,
+    n INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+);
+CREATE TABLE attempts (
+    message_id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    status TEXT NOT NULL,
+    took_ms INTEGER NOT NULL,
+    events INTEGER NOT NULL
+);
+CREATE INDEX attempts_of ON attempts (message_id);
+CREATE TABLE silences (
+    id TEXT PRIMARY KEY,
+    team TEXT,
+    channel TEXT,
+    until_ms INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
 """
 
 # The newest event by which a case changed what is to be told of it; beside the tables of version 1, which stay.
@@ -57,7 +98,9 @@ def prepare(file: sqlite3.Connection) -> None:
     file.execute("PRAGMA secure_delete = ON")
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        file.executescript(f"BEGIN; {_SCHEMA} {_GROUPS} PRAGMA user_version = {_VERSION}; COMMIT;")
+    elif version == 1:
+        file.executescript(f"BEGIN; {_GROUPS} PRAGMA user_version = {_VERSION}; COMMIT;")
     elif version != _VERSION:
         raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
     file.execute(_AMENDED)

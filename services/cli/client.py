@@ -61,7 +61,7 @@ class Client:
         return await self._ask("GET", path, params=params or {})
 
     async def send(self, method: str, path: str, document: Any = None) -> Any:
-        """The JSON body of a 200 or 202 to a request with a JSON body, if any. Raises Fail for anything else."""
+        """The JSON body of a 200, 201 or 202 to a request with a JSON body, if any. Raises Fail for anything else."""
         if document is None:
             return await self._ask(method, path)
         headers = {"Content-Type": "application/json"}
@@ -71,7 +71,7 @@ class Client:
         try:
             async with self.session.request(method, self.door.url + path, **more) as response:
                 body = await response.read()
-                if response.status not in (200, 202):
+                if response.status not in (200, 201, 202):
                     raise refused(self.door.url, response.status, body)
                 return msgspec.json.decode(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -1,4 +1,4 @@
-"""All commands of `pulse`: here those that run something; `commands_read` and `commands_write` have the others.
+"""All commands of `pulse`: here those that run something; `commands_…` have the others.
 
 Each body lives elsewhere and is imported when it runs, so that `--help` is instant.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import commands_read, commands_write
+from services.cli import commands_alerts, commands_read, commands_write
 from services.cli.base import app
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
@@ -21,7 +21,7 @@ PortBase = Annotated[
 ]
 
 
-__all__ = ["app", "commands_read", "commands_write"]
+__all__ = ["app", "commands_alerts", "commands_read", "commands_write"]
 
 
 @app.command()

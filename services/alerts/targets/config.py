@@ -24,7 +24,7 @@ from typing import Final, get_args
 
 from schemas.responses import TEAM_PATTERN
 from services.alerts.targets.addresses import Allowed
-from services.alerts.targets.kinds import KINDS, Kind, Make
+from services.alerts.targets.kinds import KINDS, Kind, Made
 from services.alerts.targets.reader import Problem, Reader, lines_of
 from services.alerts.targets.webhook import SECRET_FORM, SignedWebhook, is_secret
 from services.common.settings import AlertsSettings
@@ -43,8 +43,7 @@ class Target:
 
     name: str
     kind: Kind
-    host: str
-    make: Make
+    made: Made
     allowed: Allowed
     teams: frozenset[str] | None = None
 
@@ -97,7 +96,7 @@ def _target(name: str, given: Reader, board: str) -> Target | None:
     given.rest()
     if given.problems:
         return None
-    return Target(name, kind, made.host, made.make, given.allowed, frozenset(teams) or None)
+    return Target(name, kind, made, given.allowed, frozenset(teams) or None)
 
 
 def from_variables(url: str, secret: str, allowed: Allowed) -> list[Target]:
@@ -114,7 +113,8 @@ def from_variables(url: str, secret: str, allowed: Allowed) -> list[Target]:
         raise BadSettings(str(given.problems[0]))
     if not is_secret(secret):
         raise BadSettings(f"PULSE_ALERTS_WEBHOOK_SECRET must be {SECRET_FORM}")
-    return [Target(WEBHOOK, "webhook", host, lambda _, session: SignedWebhook(session, url, secret), allowed)]
+    made = Made(host, lambda _, session: SignedWebhook(session, url, secret))
+    return [Target(WEBHOOK, "webhook", made, allowed)]
 
 
 def of_settings(settings: AlertsSettings, environ: Mapping[str, str]) -> list[Target]:

@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 import aiohttp
 
 from services.alerts.channels import Channel
+from services.alerts.grouping import Grouping, Rate
 from services.alerts.targets.alertmanager import Alertmanager
 from services.alerts.targets.guard import Guard
 from services.alerts.targets.logged import Logged
@@ -22,15 +23,28 @@ from services.alerts.targets.webhook import SECRET_FORM, SignedWebhook, is_secre
 Kind = Literal["webhook", "slack", "pagerduty", "email", "alertmanager", "log"]
 Make = Callable[[Guard, aiohttp.ClientSession], Channel]
 
+# Slack: one message a second, short bursts allowed. PagerDuty: 120 a minute and key, of which half may come at once.
+SLACK_RATE: Final = Rate(5, 1.0)
+PAGERDUTY_RATE: Final = Rate(60, 1.0)
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a table of one kind comes to: the host its connections go to, and how its channel is made."""
+    """What a table of one kind comes to: the host its connections go to, and how its channel is made and used.
+
+    `grouping` is for what people read. `follows`: the channel tells how a case goes on, so in the case's order.
+    """
 
     host: str
     make: Make
+    grouping: Grouping | None = None
+    rate: Rate | None = None
+    follows: bool = False
+
+
+def _grouping(given: Reader) -> Grouping:
+    return Grouping(given.duration_ms("group_wait", "0s", "10m"), given.duration_ms("group_interval", "5m", "1d"))
 
 
 def _webhook(name: str, given: Reader, board: str) -> Made:
@@ -44,7 +58,8 @@ def _webhook(name: str, given: Reader, board: str) -> Made:
 
 def _slack(name: str, given: Reader, board: str) -> Made:
     url = given.secret("url")
-    return Made(given.address("url", url), lambda _, session: Slack(session, url, name=name, board=board))
+    make: Make = lambda _, session: Slack(session, url, name=name, board=board)  # noqa: E731
+    return Made(given.address("url", url), make, _grouping(given), SLACK_RATE)
 
 
 def _pagerduty(name: str, given: Reader, board: str) -> Made:
@@ -55,6 +70,9 @@ def _pagerduty(name: str, given: Reader, board: str) -> Made:
     return Made(
         given.address("url", url),
         lambda _, session: PagerDuty(session, key, name=name, url=url, severity=severity, board=board),
+        _grouping(given),
+        PAGERDUTY_RATE,
+        follows=True,
     )
 
 
@@ -71,7 +89,8 @@ def _email(name: str, given: Reader, board: str) -> Made:
     if password and security == "none":
         given.wrong("security", "must not be none where a password would be sent")
     server = Server(host, port, security, username, password)
-    return Made(host, lambda guard, _: Mail(guard, server, name=name, sender=sender, to=to, board=board))
+    make: Make = lambda guard, _: Mail(guard, server, name=name, sender=sender, to=to, board=board)  # noqa: E731
+    return Made(host, make, _grouping(given))
 
 
 def _alertmanager(name: str, given: Reader, board: str) -> Made:
@@ -82,11 +101,12 @@ def _alertmanager(name: str, given: Reader, board: str) -> Made:
     return Made(
         given.address("url", url),
         lambda _, session: Alertmanager(session, url, name=name, labels=labels, token=token, board=board),
+        follows=True,
     )
 
 
 def _log(name: str, given: Reader, board: str) -> Made:
-    return Made("", lambda *_: Logged(name=name))
+    return Made("", lambda *_: Logged(name=name), follows=True)
 
 
 KINDS: Final[dict[Kind, Callable[[str, Reader, str], Made]]] = {

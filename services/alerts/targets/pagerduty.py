@@ -37,8 +37,14 @@ ACTIONS: Final[dict[State, Action]] = {
     "withdrawn": "resolve",
     "joined": "resolve",
 }
-# These change the answer, not who has the case.
-_OF_THE_ANSWER: Final = frozenset({"followup.answer_joined", "followup.answer_edited", "followup.answer_erased"})
+# What brings a case from one of these states to another; a note, say, or an edit of the answer does not.
+_MOVES: Final = frozenset(
+    {
+        *("followup.raised", "followup.reopened", "followup.woke"),
+        *("followup.acknowledged", "followup.contacted", "followup.snoozed"),
+        *("followup.resolved", "followup.rescored", "followup.withdrawn", "followup.joined"),
+    }
+)
 
 
 class PagerDuty:
@@ -64,7 +70,7 @@ class PagerDuty:
         self._timeout_s = timeout_s
 
     def wants(self, event: FollowupEvent) -> bool:
-        return event.kind not in _OF_THE_ANSWER
+        return event.kind in _MOVES
 
     async def send(self, message: Message) -> Outcome:
         outcome = await post(self._session, self._url, self.body_of(message), {}, self._timeout_s)

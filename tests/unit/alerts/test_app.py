@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import uvicorn
 from pydantic import SecretStr
 
 from services.alerts.app import build_app, run
-from services.alerts.deliveries import Delivery
+from services.alerts.deliveries import Attempt, Delivery
 from services.alerts.store import Store
 from services.common.keys import key_hash
 from services.common.settings import AlertsSettings, KeyKind
-from tests.unit.alerts.builders import SECRET, now_ms, raised
-from tests.unit.ingest.fakes import ask
+from tests.unit.alerts.builders import SECRET, now_ms, raised, until
 
 KEYS: dict[KeyKind, tuple[str, ...]] = {
     "read": (key_hash("read-key"),),
@@ -38,26 +40,44 @@ def settings_in(folder: Path, **given: Any) -> AlertsSettings:
 
 
 class Door:
-    """The app, and its store. `reason`: why it is not ready."""
+    """The app on a free port."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
+    def __init__(self, url: str, store: Store, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.store = store
+        self.session = session
         self.reason: str | None = None
-        self._app = build_app(settings_in(folder), self.store, lambda: self.reason)
+        self.looked = 0
 
-    async def get(self, address: str, key: str | None = "read-key") -> tuple[int, Any]:
-        path, _, query = address.partition("?")
+    async def get(self, path: str, key: str | None = "read-key") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        reply = await ask(self._app, "GET", path, headers=headers, query=query)
-        is_json = "json" in reply.headers["content-type"]
-        return reply.status, reply.json() if is_json else reply.body.decode()
+        async with self.session.get(self.url + path, headers=headers) as answer:
+            is_json = "json" in answer.content_type
+            return answer.status, await (answer.json(content_type=None) if is_json else answer.text())
+
+    async def ask(self, method: str, path: str, body: Any, key: str | None = "admin-key") -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with self.session.request(method, self.url + path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    def look(self) -> None:
+        self.looked += 1
 
 
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    door = Door(tmp_path)
-    yield door
-    door.store.close()
+    store = Store(tmp_path)
+    async with aiohttp.ClientSession() as session:
+        door = Door("", store, session)
+        app = build_app(settings_in(tmp_path), store, lambda: door.reason, lambda: door.look())
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield door
+        server.should_exit = True
+        await serving
+    store.close()
 
 
 async def test_health_metrics_and_description_need_no_key(door: Door) -> None:
@@ -114,6 +134,53 @@ async def test_a_bad_parameter_is_named(door: Door, query: str) -> None:
     status, body = await door.get(f"/v1/deliveries?{query}")
     assert status == 422
     assert [error["path"] for error in body["errors"]] == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/silences", {"minutes": 5}),
+        ("DELETE", "/v1/silences/x", None),
+        ("POST", "/v1/deliveries/resend", {}),
+    ],
+)
+@pytest.mark.parametrize(("key", "refused"), [(None, 401), ("read-key", 403), ("write-key", 403), ("admin-key", None)])
+async def test_only_an_admin_key_changes_anything(
+    door: Door, method: str, path: str, body: dict[str, Any] | None, key: str | None, refused: int | None
+) -> None:
+    status, _ = await door.ask(method, path, body, key)
+    assert status == refused if refused else status in (200, 201, 404)
+
+
+async def test_a_silence_is_made_listed_and_ended_once(door: Door) -> None:
+    status, made = await door.ask("POST", "/v1/silences", {"team": "billing", "minutes": 120, "reason": "moving"})
+    assert (status, made["team"], made["channel"], made["reason"]) == (201, "billing", None, "moving")
+    assert (await door.get("/v1/silences"))[1] == {"silences": [made]}
+    assert await door.ask("DELETE", f"/v1/silences/{made['id']}", None) == (200, made)
+    assert (await door.ask("DELETE", f"/v1/silences/{made['id']}", None))[0] == 404
+    assert (await door.get("/v1/silences"))[1] == {"silences": []}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"minutes": 0}, {"minutes": 43_201}, {"minutes": 5, "team": "A B"}, {"minuts": 5}]
+)
+async def test_a_silence_that_makes_no_sense_is_refused(door: Door, body: dict[str, Any]) -> None:
+    assert (await door.ask("POST", "/v1/silences", body))[0] == 422
+
+
+async def test_what_was_given_up_goes_again_and_every_attempt_is_told(door: Door) -> None:
+    delivery = Delivery("webhook", raised())
+    await door.store.add([delivery], now_ms())
+    attempt = Attempt(delivery.key, "webhook", now_ms(), 12, "retry", "503", 41, 1)
+    await door.store.settle(delivery, "given_up", 12, "503", None, now_ms(), attempt)
+    assert await door.ask("POST", "/v1/deliveries/resend", {"channel": "other"}) == (200, {"resent": {}})
+    assert await door.ask("POST", "/v1/deliveries/resend", {"id": delivery.key}) == (200, {"resent": {"webhook": 1}})
+    assert door.looked == 2
+    _, body = await door.get("/v1/deliveries")
+    assert [(row["state"], row["attempts"]) for row in body["deliveries"]] == [("pending", 0)]
+    _, body = await door.get(f"/v1/deliveries/{delivery.key}/attempts")
+    (told,) = body["attempts"]
+    assert (told["number"], told["verdict"], told["status"], told["took_ms"]) == (12, "retry", "503", 41)
 
 
 @pytest.fixture

@@ -87,12 +87,12 @@ async def test_rows_are_filtered_limited_and_newest_first(store: Store) -> None:
     assert await store.rows("delivered", case_id, 10) == []
 
 
-async def test_a_settled_row_holds_the_event_no_longer(store: Store, tmp_path: Path) -> None:
+async def test_a_delivered_row_holds_the_event_no_longer(store: Store, tmp_path: Path) -> None:
     (one,) = deliveries(1)
     await store.add([one], NOW_MS)
-    await store.settle(one, "given_up", 12, "500", None, NOW_MS)
+    await store.settle(one, "delivered", 1, "200", None, NOW_MS)
     with sqlite3.connect(tmp_path / FILE) as file:
-        assert file.execute("SELECT state, event FROM deliveries").fetchall() == [("given_up", None)]
+        assert file.execute("SELECT state, event FROM deliveries").fetchall() == [("delivered", None)]
 
 
 async def test_settled_rows_leave_after_thirty_days_in_small_steps_and_pending_ones_stay(store: Store) -> None:

@@ -60,7 +60,7 @@ def parsed(text: str, folder: Path = HERE, environ: dict[str, str] | None = None
 async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_they_are(tmp_path: Path) -> None:
     (tmp_path / "slack.url").write_text("https://hooks.slack.com/services/T/B/x\n")
     targets = parsed(EVERYTHING, tmp_path, {"OLD": SECRET})
-    assert [(target.name, target.kind, target.host) for target in targets] == [
+    assert [(target.name, target.kind, target.made.host) for target in targets] == [
         ("hooks", "webhook", "example.com"),
         ("billing-slack", "slack", "hooks.slack.com"),
         ("pager", "pagerduty", "events.pagerduty.com"),
@@ -70,9 +70,9 @@ async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_t
     ]
     assert [target.teams for target in targets[:2]] == [None, frozenset({"billing", "support"})]
     for target in targets:
-        guard = Guard(target.host, target.allowed)
+        guard = Guard(target.made.host, target.allowed)
         async with guard.session() as session:
-            assert target.make(guard, session).name == target.name
+            assert target.made.make(guard, session).name == target.name
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,11 @@ async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_t
             'from = "a@b"\nto = ["b@c"]',
             "targets.x.security must not be none",
         ),
+        (
+            '[targets.x]\nkind = "slack"\nurl = "https://h"\ngroup_wait = 5',
+            "line 4: targets.x.group_wait must be a length",
+        ),
+        ('[targets.x]\nkind = "log"\ngroup_wait = "5s"', "line 3: targets.x.group_wait is not known for this kind"),
         ('[targets.x]\nkind = "alertmanager"\nurl = "https://h"\nlabels = { team = "x" }', "targets.x.labels holds"),
     ],
 )

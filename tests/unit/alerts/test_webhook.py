@@ -224,7 +224,7 @@ def test_neither_url_nor_secret_means_no_webhook() -> None:
 def test_a_secret_of_24_to_64_bytes_and_a_local_target_that_is_allowed_are_fine(size: int) -> None:
     secret = "whsec_" + base64.b64encode(b"s" * size).decode()
     (target,) = from_variables("http://127.0.0.1:9000/hook", secret, LOCAL)
-    assert (target.name, target.host, target.teams) == ("webhook", "127.0.0.1", None)
+    assert (target.name, target.made.host, target.teams) == ("webhook", "127.0.0.1", None)
 
 
 def test_while_a_secret_is_changed_both_sign() -> None:

@@ -1,0 +1,64 @@
+"""How a storm becomes a few messages. Pure: times in, times out.
+
+The first case of a quiet group goes at once (or after `wait_ms`). Those that come within `interval_ms` after a message
+wait for its end and go together, with a count. A group is the cases of one team on one target. What tells how a case
+goes on (an acknowledgement, its end) is never held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.followups import FollowupEvent
+
+NEWS: Final = frozenset({"followup.raised", "followup.reopened"})
+NEWS_SQL: Final = ", ".join(f"'{kind}'" for kind in sorted(NEWS))
+SHOWN: Final = 10  # cases of a group that a message shows; the rest it counts
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """`wait_ms` before a group's first message, `interval_ms` between two of one group."""
+
+    wait_ms: int = 0
+    interval_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a target takes: `burst` at once, then one every `every_s`."""
+
+    burst: int
+    every_s: float
+
+
+class Pace:
+    """Keeps to a rate: `wait` returns when the next message may go."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._next_s = 0.0  # when the target would be idle if every message took `every_s`
+
+    def taken(self, now_s: float) -> float:
+        """Take the next place; seconds until it comes."""
+        self._next_s = max(self._next_s, now_s) + self._rate.every_s
+        return max(self._next_s - now_s - self._rate.burst * self._rate.every_s, 0.0)
+
+    async def wait(self) -> None:
+        """Wait for the next place."""
+        await asyncio.sleep(self.taken(asyncio.get_running_loop().time()))
+
+
+def is_news(event: FollowupEvent) -> bool:
+    """Whether an event may be told together with others: it begins something."""
+    return event.kind in NEWS
+
+
+def group_id(channel: str, event_ids: Sequence[str]) -> str:
+    """The id of a message about these events, oldest first: of one, the event's own."""
+    first = event_ids[0]
+    return first if len(event_ids) == 1 else str(uuid.uuid5(uuid.UUID(first), f"group/{channel}"))

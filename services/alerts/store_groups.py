@@ -1,0 +1,145 @@
+"""The SQL of groups: where a new event goes, and which messages are due. Each runs within a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from schemas.followups import FollowupEvent
+from services.alerts.deliveries import Delivery, Silence, State
+from services.alerts.grouping import NEWS_SQL, SHOWN, Grouping, group_id, is_news
+
+ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
+
+
+def insert(
+    file: sqlite3.Connection,
+    delivery: Delivery,
+    state: State,
+    message_id: str | None,
+    next_ms: int | None,
+    settled_ms: int | None,
+) -> None:
+    """A new row: pending, or given up at once as too old."""
+    event, pending = delivery.event, state == "pending"
+    status = None if pending else "too_old"
+    row = (event.event_id, event.kind, event.case.case_id, delivery.channel, state, 0, status, event.at_ms)
+    rest = (next_ms, settled_ms, message_id, event.case.team, msgspec.json.encode(event) if pending else None)
+    file.execute(
+        f"INSERT INTO deliveries ({ROW}, team, event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        (*row, *rest),
+    )
+
+
+def place(
+    file: sqlite3.Connection,
+    event: FollowupEvent,
+    channel: str,
+    now_ms: int,
+    grouping: Grouping | None,
+    silences: Iterable[Silence],
+) -> tuple[str | None, int]:
+    """The message a new event belongs to, and when that is due. None: that of its group, made when it is due."""
+    team = event.case.team
+    silent_ms = max((one.until_ms for one in silences if one.holds(team, channel, now_ms)), default=0)
+    if grouping is None or not is_news(event):
+        return event.event_id, max(now_ms, silent_ms)
+    row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, team)).fetchone()
+    due_ms: int = row[0] if row is not None and row[0] > now_ms else now_ms + grouping.wait_ms
+    if due_ms > now_ms or silent_ms > now_ms or not grouping.interval_ms:
+        return (None if grouping.interval_ms else event.event_id), max(due_ms, silent_ms)
+    _open(file, channel, team, now_ms + grouping.interval_ms)
+    return event.event_id, now_ms
+
+
+def _open(file: sqlite3.Connection, channel: str, team: str, next_ms: int) -> None:
+    file.execute(
+        "INSERT INTO groups (channel, team, next_ms) VALUES (?, ?, ?)"
+        " ON CONFLICT (channel, team) DO UPDATE SET next_ms = excluded.next_ms",
+        (channel, team, next_ms),
+    )
+
+
+def form(file: sqlite3.Connection, channel: str, now_ms: int, grouping: Grouping) -> None:
+    """Make one message of each group whose time has come. From here on its id and its events stand."""
+    ready = file.execute(
+        "SELECT DISTINCT team FROM deliveries"
+        " WHERE channel = ? AND state = 'pending' AND message_id IS NULL AND next_ms <= ?",
+        (channel, now_ms),
+    ).fetchall()
+    for (team,) in ready:
+        members = file.execute(
+            "SELECT event_id FROM deliveries WHERE channel = ? AND team = ? AND state = 'pending'"
+            " AND message_id IS NULL AND next_ms <= ? ORDER BY at_ms, event_id",
+            (channel, team, now_ms),
+        ).fetchall()
+        made = group_id(channel, [event_id for (event_id,) in members])
+        file.execute(
+            "UPDATE deliveries SET message_id = ?, next_ms = ? WHERE channel = ? AND team = ?"
+            " AND state = 'pending' AND message_id IS NULL AND next_ms <= ?",
+            (made, now_ms, channel, team, now_ms),
+        )
+        _open(file, channel, team, now_ms + grouping.interval_ms)
+
+
+def due(file: sqlite3.Connection, channel: str, now_ms: int, limit: int) -> list[Delivery]:
+    """Messages whose next attempt is due, oldest first, at most `limit`.
+
+    What tells how a case goes on waits until what came before it of the case has been told or given up.
+    """
+    messages = file.execute(
+        "SELECT message_id, count(*), min(attempts), min(since_ms) FROM deliveries AS one"  # noqa: S608
+        " WHERE channel = ? AND state = 'pending' AND next_ms <= ? AND message_id IS NOT NULL"
+        f" AND (kind IN ({NEWS_SQL}) OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE"
+        " earlier.case_id = one.case_id AND earlier.channel = one.channel AND earlier.state = 'pending'"
+        " AND earlier.rowid < one.rowid))"
+        " GROUP BY message_id ORDER BY min(next_ms), min(rowid) LIMIT ?",
+        (channel, now_ms, limit),
+    ).fetchall()
+    return [
+        _loaded(file, channel, message_id, count, attempts, since_ms)
+        for message_id, count, attempts, since_ms in messages
+    ]
+
+
+def _loaded(
+    file: sqlite3.Connection, channel: str, message_id: str, count: int, attempts: int, since_ms: int
+) -> Delivery:
+    rows = file.execute(
+        "SELECT event FROM deliveries WHERE message_id = ? AND channel = ? AND state = 'pending'"
+        " ORDER BY at_ms, event_id LIMIT ?",
+        (message_id, channel, SHOWN),
+    )
+    first, *more = (msgspec.json.decode(raw, type=FollowupEvent) for (raw,) in rows)
+    given = "" if message_id == first.event_id else message_id
+    return Delivery(channel, first, attempts, given, tuple(more), count, since_ms=since_ms)
+
+
+def note_case(file: sqlite3.Connection, event: FollowupEvent) -> None:
+    """Keep how a case stands, so that a group's incident can follow all of its cases."""
+    file.execute(
+        "INSERT INTO cases (case_id, n, state, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (case_id)"
+        " DO UPDATE SET n = excluded.n, state = excluded.state, at_ms = excluded.at_ms WHERE excluded.n > cases.n",
+        (event.case.case_id, event.case.n, event.case.state, event.at_ms),
+    )
+
+
+def standing(file: sqlite3.Connection, channel: str, case_id: str) -> tuple[str, list[str]]:
+    """The group a case was last told in, and how each of its cases stands; an id of "": in none."""
+    row = file.execute(
+        "SELECT message_id, event_id FROM deliveries WHERE case_id = ? AND channel = ?"  # noqa: S608
+        f" AND kind IN ({NEWS_SQL}) ORDER BY rowid DESC LIMIT 1",
+        (case_id, channel),
+    ).fetchone()
+    if row is None or row[0] is None:
+        return "", []
+    states = file.execute(
+        "SELECT cases.state FROM deliveries JOIN cases USING (case_id) WHERE message_id = ? AND channel = ?",
+        (row[0], channel),
+    ).fetchall()
+    if len(states) < 2:
+        return "", []
+    return row[0], [state for (state,) in states]
