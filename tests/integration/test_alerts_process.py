@@ -91,8 +91,8 @@ def instance(engines: Engines, tmp_path: Path) -> Instance:
 
 
 @asynccontextmanager
-async def started(instance: Instance, url: str) -> AsyncIterator[subprocess.Popen[bytes]]:
-    process = instance.start(url)
+async def started(instance: Instance, url: str, **more: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+    process = instance.start(url, **more)
     try:
         await until(instance.ready, 60)
         yield process
