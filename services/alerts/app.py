@@ -20,15 +20,17 @@ from fastapi import FastAPI
 
 from services.alerts import routes, routes_people
 from services.alerts.flow import Flow
+from services.alerts.heartbeat import Heartbeat, asking
 from services.alerts.lanes import Lane
 from services.alerts.ledger import Ledger
+from services.alerts.log_writer import LogWriter
 from services.alerts.outlets import Outlet, by_team
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
 from services.alerts.store import STEP_ROWS, Store
 from services.alerts.store_file import DirInUse, NotOurFile
-from services.alerts.targets.config import BadSettings, of_settings
+from services.alerts.targets.config import BadSettings, heartbeat_of, of_settings
 from services.alerts.targets.guard import Guard
 from services.alerts.targets.mail import Mail
 from services.common import http, logs
@@ -82,6 +84,7 @@ class Alerts:
     """All parts at work. `work` ends only by cancellation or by what nobody foresaw."""
 
     def __init__(self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane]) -> None:
+        self.heartbeat: Heartbeat | None = None
         self.store = store
         self._flow = flow
         self._tail = tail
@@ -107,6 +110,8 @@ class Alerts:
                     taking.create_task(self._tail.run(), name="people-tail")
                     taking.create_task(self._flow.run(), name="flow")
                     taking.create_task(self._sweep(), name="sweep")
+                    if self.heartbeat is not None:
+                        taking.create_task(self.heartbeat.run(), name="heartbeat")
             finally:
                 await asyncio.gather(*(lane.drain(DRAIN_S) for lane in self._lanes))
                 for task in sending:
@@ -135,7 +140,16 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
         lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
         flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
-        yield Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
+        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
+        if settings.alerts_heartbeat_url:
+            host, allowed = heartbeat_of(settings)
+            session = await stack.enter_async_context(Guard(host, allowed).session())
+            writer = LogWriter(settings.kafka, settings.log)
+            stack.push_async_callback(writer.close)
+            ping = asking(session, settings.alerts_heartbeat_url)
+            every_s = settings.alerts_heartbeat_every.total_seconds()
+            alerts.heartbeat = Heartbeat(writer, flow, settings.partitions, alerts.ready, ping, every_s)
+        yield alerts
 
 
 class _Server(uvicorn.Server):

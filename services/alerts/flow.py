@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, get_args
+from typing import Final, Protocol, cast, get_args
 
 import msgspec
 import structlog
@@ -62,6 +62,12 @@ class Record(Protocol):
 
 def event_of(record: Record) -> FollowupEvent | None:
     """The event of a record; None for a position, a kind of a later version, and a record that cannot be read."""
+    known = known_of(record)
+    return None if isinstance(known, Position) else known
+
+
+def known_of(record: Record) -> FollowupEvent | Position | None:
+    """What a record says; None for a kind of a later version, and for what cannot be read."""
     value = record.value or b""
     try:
         known = _decoder.decode(value)
@@ -72,7 +78,7 @@ def event_of(record: Record) -> FollowupEvent | None:
         else:
             metrics.SKIPPED.labels("unknown_kind").inc()
         return None
-    return None if isinstance(known, Position) else known
+    return cast("FollowupEvent | Position", known)
 
 
 def _of_a_later_version(value: bytes) -> bool:
@@ -105,6 +111,8 @@ class Flow:
         self._lanes = lanes
         self._stored: dict[TopicPartition, int] = {}
         self._stored_more = asyncio.Event()
+        self._through: dict[int, int] = {}  # partition of the log → the fold has passed what is below
+        self._moved: dict[int, asyncio.Event] = {}
         self._answered_s: float | None = None
         self._polled_s = 0.0
 
@@ -163,8 +171,11 @@ class Flow:
         The commit itself need not be awaited before 3: 1 holds whether or not it comes to pass, and an alert need not
         wait for it.
         """
-        events = [event for records in batches.values() for record in records if (event := event_of(record))]
-        await self.tell(events)
+        known = [one for records in batches.values() for record in records if (one := known_of(record))]
+        await self.tell([one for one in known if not isinstance(one, Position)])
+        for one in known:
+            if isinstance(one, Position):
+                self._pass(one)
         for partition, records in batches.items():
             self._stored[partition] = records[-1].offset + 1
         self._stored_more.set()
@@ -198,6 +209,16 @@ class Flow:
             later = [delivery.due_ms for delivery in own if delivery.due_ms]
             if later:
                 lane.look(min(later))
+
+    async def passed(self, partition: int, offset: int) -> None:
+        """Return when the fold has passed a record of the log, and all it caused is stored here."""
+        while self._through.get(partition, 0) <= offset:
+            await self._moved.setdefault(partition, asyncio.Event()).wait()
+
+    def _pass(self, position: Position) -> None:
+        self._through[position.partition] = position.through
+        if moved := self._moved.pop(position.partition, None):
+            moved.set()
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         while True:

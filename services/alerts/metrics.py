@@ -22,4 +22,6 @@ TEXT_MISSING = Counter(
 )
 TEXT_SOURCE = Counter("pulse_alerts_text_reads", "Where comment and contact came from", ("source",))
 PEOPLE_HELD = Gauge("pulse_alerts_people_held", "Entries of personal text held in memory")
+# outcome: sent, missed.
+HEARTBEATS = Counter("pulse_alerts_heartbeats", "Beats of the dead man's switch", ("outcome",))
 STORE_REFUSED = Counter("pulse_alerts_store_refused", "Writes to SQLite that failed and are tried again")

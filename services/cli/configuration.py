@@ -106,10 +106,11 @@ def _with_targets(result: BaseSettings | list[Wrong], environ: Mapping[str, str]
     """The settings of alerts are right only if its targets are: their file is read as the service reads it."""
     if not isinstance(result, AlertsSettings):
         return result
-    from services.alerts.targets.config import BadSettings, of_settings
+    from services.alerts.targets.config import BadSettings, heartbeat_of, of_settings
 
     try:
         of_settings(result, environ)
+        heartbeat_of(result)
     except BadSettings as error:
         return [Wrong("PULSE_ALERTS_CONFIG" if result.alerts_config else "PULSE_ALERTS_WEBHOOK_URL", str(error))]
     return result

@@ -93,6 +93,12 @@ class AlertsSettings(KafkaSettings, DoorSettings):
     alerts_allow: tuple[str, ...] = Field(
         (), description='addresses, networks and hosts alerts may reach beside public ones, as JSON: ["10.0.0.0/8"]'
     )
+    alerts_heartbeat_url: str = Field(
+        "", description="address asked each time the whole line has been gone through; empty: none"
+    )
+    alerts_heartbeat_every: timedelta = Field(
+        timedelta(seconds=60), ge=timedelta(seconds=1), description="time between two heartbeats"
+    )
     alerts_webhook_url: str = Field("", description="target of the signed webhook; empty: no webhook")
     alerts_webhook_secret: SecretStr = Field(SecretStr(""), description="its secret, whsec_…; required with the URL")
 

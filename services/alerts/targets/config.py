@@ -117,6 +117,19 @@ def from_variables(url: str, secret: str, allowed: Allowed) -> list[Target]:
     return [Target(WEBHOOK, "webhook", made, allowed)]
 
 
+def heartbeat_of(settings: AlertsSettings) -> tuple[str, Allowed]:
+    """The host of the heartbeat's address, empty without one, and what it may reach. Raises BadSettings."""
+    try:
+        allowed = Allowed.of(settings.alerts_allow)
+    except ValueError as error:
+        raise BadSettings(f"PULSE_ALERTS_ALLOW holds {error}") from None
+    given = Reader("", {}, {}, {}, Path(), allowed)
+    host = given.address("PULSE_ALERTS_HEARTBEAT_URL", settings.alerts_heartbeat_url)
+    if given.problems:
+        raise BadSettings(str(given.problems[0]))
+    return host, allowed
+
+
 def of_settings(settings: AlertsSettings, environ: Mapping[str, str]) -> list[Target]:
     """All targets that the settings ask for. Raises BadSettings."""
     return read_targets(

@@ -1,4 +1,4 @@
-"""One POST of one message, and what it came to. Every HTTP channel sends through here."""
+"""One request of one message, and what it came to. Every HTTP channel sends through here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,28 @@ async def post(
     session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float = TIMEOUT_S
 ) -> Outcome:
     """POST `body`. The status is the answer; a redirect is not followed. Never raises for what the target does."""
-    sent = {"Content-Type": "application/json", "User-Agent": "nps-pulse-alerts", **headers}
+    return await _ask(session, "POST", url, body, {"Content-Type": "application/json", **headers}, timeout_s)
+
+
+async def get(session: aiohttp.ClientSession, url: str, timeout_s: float = TIMEOUT_S) -> Outcome:
+    """GET, as `post`."""
+    return await _ask(session, "GET", url, None, {}, timeout_s)
+
+
+async def _ask(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    timeout_s: float,
+) -> Outcome:
+    sent = {"User-Agent": "nps-pulse-alerts", **headers}
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
-        async with session.post(url, data=body, headers=sent, timeout=timeout, allow_redirects=False) as answer:
+        async with session.request(
+            method, url, data=body, headers=sent, timeout=timeout, allow_redirects=False
+        ) as answer:
             outcome = outcome_of(answer.status, answer.headers.get("Retry-After"), wall_clock_ms())
             # The body is read, a little of it, only to keep the connection.
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
