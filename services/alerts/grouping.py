@@ -15,17 +15,20 @@ from typing import Final
 
 from schemas.followups import FollowupEvent
 
-NEWS: Final = frozenset({"followup.raised", "followup.reopened"})
+NEWS: Final = frozenset({"followup.raised", "followup.reopened"})  # a case begins
+# What people are told: that, and what the clock says of a case nobody has taken.
+TOLD: Final = NEWS | {"followup.reminder", "followup.breached", "followup.escalated"}
 NEWS_SQL: Final = ", ".join(f"'{kind}'" for kind in sorted(NEWS))
 SHOWN: Final = 10  # cases of a group that a message shows; the rest it counts
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`wait_ms` before a group's first message, `interval_ms` between two of one group."""
+    """`wait_ms` before a group's first message, `interval_ms` between two of one group; `kinds`: which events."""
 
     wait_ms: int = 0
     interval_ms: int = 0
+    kinds: frozenset[str] = TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Pace:
 
 
 def is_news(event: FollowupEvent) -> bool:
-    """Whether an event may be told together with others: it begins something."""
+    """Whether an event begins something: it need not wait for what came before it."""
     return event.kind in NEWS
 
 

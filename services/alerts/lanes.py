@@ -175,7 +175,7 @@ class Lane:
     async def _message(self, delivery: Delivery, expected: Text | Absence | None) -> Message | None:
         """What to send; None: nothing, as the group that the case was told in does not follow it yet."""
         event, case = delivery.event, delivery.event.case
-        if not is_news(event):
+        if self._follows and not is_news(event):
             incident, states = await self._store.standing(self.channel.name, case.case_id)
             if incident:
                 if "open" in states:

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.followups import FollowupEvent
 from services.alerts.deliveries import Delivery, Silence, State
-from services.alerts.grouping import NEWS_SQL, SHOWN, Grouping, group_id, is_news
+from services.alerts.grouping import NEWS_SQL, SHOWN, Grouping, group_id
 
 ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
 
@@ -45,7 +45,7 @@ def place(
     """The message a new event belongs to, and when that is due. None: that of its group, made when it is due."""
     team = event.case.team
     silent_ms = max((one.until_ms for one in silences if one.holds(team, channel, now_ms)), default=0)
-    if grouping is None or not is_news(event):
+    if grouping is None or event.kind not in grouping.kinds:
         return event.event_id, max(now_ms, silent_ms)
     row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, team)).fetchone()
     due_ms: int = row[0] if row is not None and row[0] > now_ms else now_ms + grouping.wait_ms
@@ -64,23 +64,23 @@ def _open(file: sqlite3.Connection, channel: str, team: str, next_ms: int) -> No
 
 
 def form(file: sqlite3.Connection, channel: str, now_ms: int, grouping: Grouping) -> None:
-    """Make one message of each group whose time has come. From here on its id and its events stand."""
+    """Make a message of each kind in a group whose time has come. From here on its id and its events stand."""
     ready = file.execute(
-        "SELECT DISTINCT team FROM deliveries"
+        "SELECT DISTINCT team, kind FROM deliveries"
         " WHERE channel = ? AND state = 'pending' AND message_id IS NULL AND next_ms <= ?",
         (channel, now_ms),
     ).fetchall()
-    for (team,) in ready:
+    for team, kind in ready:
         members = file.execute(
-            "SELECT event_id FROM deliveries WHERE channel = ? AND team = ? AND state = 'pending'"
+            "SELECT event_id FROM deliveries WHERE channel = ? AND team = ? AND kind = ? AND state = 'pending'"
             " AND message_id IS NULL AND next_ms <= ? ORDER BY at_ms, event_id",
-            (channel, team, now_ms),
+            (channel, team, kind, now_ms),
         ).fetchall()
         made = group_id(channel, [event_id for (event_id,) in members])
         file.execute(
-            "UPDATE deliveries SET message_id = ?, next_ms = ? WHERE channel = ? AND team = ?"
+            "UPDATE deliveries SET message_id = ?, next_ms = ? WHERE channel = ? AND team = ? AND kind = ?"
             " AND state = 'pending' AND message_id IS NULL AND next_ms <= ?",
-            (made, now_ms, channel, team, now_ms),
+            (made, now_ms, channel, team, kind, now_ms),
         )
         _open(file, channel, team, now_ms + grouping.interval_ms)
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, get_args
 import aiohttp
 
 from services.alerts.channels import Channel
-from services.alerts.grouping import Grouping, Rate
+from services.alerts.grouping import NEWS, TOLD, Grouping, Rate
 from services.alerts.targets.alertmanager import Alertmanager
 from services.alerts.targets.guard import Guard
 from services.alerts.targets.logged import Logged
@@ -43,8 +43,9 @@ class Made:
     follows: bool = False
 
 
-def _grouping(given: Reader) -> Grouping:
-    return Grouping(given.duration_ms("group_wait", "0s", "10m"), given.duration_ms("group_interval", "5m", "1d"))
+def _grouping(given: Reader, kinds: frozenset[str] = TOLD) -> Grouping:
+    wait_ms = given.duration_ms("group_wait", "0s", "10m")
+    return Grouping(wait_ms, given.duration_ms("group_interval", "5m", "1d"), kinds)
 
 
 def _webhook(name: str, given: Reader, board: str) -> Made:
@@ -70,7 +71,7 @@ def _pagerduty(name: str, given: Reader, board: str) -> Made:
     return Made(
         given.address("url", url),
         lambda _, session: PagerDuty(session, key, name=name, url=url, severity=severity, board=board),
-        _grouping(given),
+        _grouping(given, NEWS),  # an incident is of the cases that began together
         PAGERDUTY_RATE,
         follows=True,
     )

@@ -23,6 +23,7 @@ from aiosmtplib import SMTP
 
 from schemas.followups import FollowupEvent
 from services.alerts.channels import Message
+from services.alerts.grouping import TOLD
 from services.alerts.retries import BUSY_PAUSE_MS, REFUSED_WAIT_MS, Outcome
 from services.alerts.targets import wording
 from services.alerts.targets.guard import AddressRefused, Guard
@@ -72,7 +73,7 @@ class Mail:
         self._idle: list[tuple[float, SMTP]] = []
 
     def wants(self, event: FollowupEvent) -> bool:
-        return event.kind in ("followup.raised", "followup.reopened")
+        return event.kind in TOLD
 
     async def send(self, message: Message) -> Outcome:
         mail = self.mail_of(message, datetime.now(UTC))

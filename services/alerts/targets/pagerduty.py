@@ -37,10 +37,11 @@ ACTIONS: Final[dict[State, Action]] = {
     "withdrawn": "resolve",
     "joined": "resolve",
 }
-# What brings a case from one of these states to another; a note, say, or an edit of the answer does not.
+# What brings a case from one of these states to another, or should reach its incident; a note, say, does not.
 _MOVES: Final = frozenset(
     {
         *("followup.raised", "followup.reopened", "followup.woke"),
+        *("followup.breached", "followup.escalated"),
         *("followup.acknowledged", "followup.contacted", "followup.snoozed"),
         *("followup.resolved", "followup.rescored", "followup.withdrawn", "followup.joined"),
     }

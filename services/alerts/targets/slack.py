@@ -24,6 +24,7 @@ from slack_sdk.models.blocks import (
 
 from schemas.followups import FollowupEvent
 from services.alerts.channels import Message, Told
+from services.alerts.grouping import TOLD
 from services.alerts.retries import Outcome
 from services.alerts.targets import wording
 from services.alerts.targets.posting import TIMEOUT_S, post
@@ -50,7 +51,7 @@ class Slack:
         self._timeout_s = timeout_s
 
     def wants(self, event: FollowupEvent) -> bool:
-        return event.kind in ("followup.raised", "followup.reopened")
+        return event.kind in TOLD
 
     async def send(self, message: Message) -> Outcome:
         return await post(self._session, self._url, self.body_of(message), {}, self._timeout_s)

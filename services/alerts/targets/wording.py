@@ -8,6 +8,20 @@ from typing import Final
 from services.alerts.channels import Message, Told
 
 COMMENT_SHOWN: Final = 1_500
+_BEGINS: Final[dict[str, str]] = {
+    "followup.raised": "",
+    "followup.reopened": "Reopened: ",
+    "followup.reminder": "Due soon: ",
+    "followup.breached": "Overdue: ",
+    "followup.escalated": "Escalated: ",
+}
+_MANY: Final[dict[str, str]] = {
+    "followup.raised": "unhappy answers",
+    "followup.reopened": "reopened follow-ups",
+    "followup.reminder": "follow-ups due soon",
+    "followup.breached": "overdue follow-ups",
+    "followup.escalated": "escalated follow-ups",
+}
 
 
 def iso(at_ms: int) -> str:
@@ -25,12 +39,9 @@ def headline(message: Message) -> str:
     """The message in one line, with nothing personal in it: it stands in subjects and on locked screens."""
     case = message.event.case
     if message.count > 1:
-        return f"{message.count} unhappy answers in {case.team}"
-    what = {
-        "followup.raised": f"{case.score} of 10 in {case.team}",
-        "followup.reopened": f"Reopened: {case.score} of 10 in {case.team}",
-    }.get(message.event.kind)
-    return what or f"{case.state.capitalize()}: {case.score} of 10 in {case.team}"
+        return f"{message.count} {_MANY.get(message.event.kind, 'changes of follow-ups')} in {case.team}"
+    begun = _BEGINS.get(message.event.kind, f"{case.state.capitalize()}: ")
+    return f"{begun}{case.score} of 10 in {case.team}"
 
 
 def deadline(told: Told) -> str:
