@@ -27,6 +27,7 @@ MODULES: Final = (
     *("scores", "minutes", "windows", "team_batch", "work", "fold"),
     *("answers", "followups", "cases", "clocks", "deadlines", "promise", "policies", "carrying", "carried"),
     *("erasure", "expiry", "keys", "ids", "places", "reading", "values"),
+    *("evidence", "alarms"),
 )
 SAMPLE: Final = 30  # of each module: some ten minutes on two quiet cores
 SEED: Final = 20_261_122
