@@ -19,6 +19,9 @@ import uvloop
 from fastapi import FastAPI
 
 from services.alerts import routes, routes_people
+from services.alerts.alarms import routes as alarms_routes
+from services.alerts.alarms.made import made_of
+from services.alerts.alarms.work import Alarms
 from services.alerts.flow import Flow
 from services.alerts.heartbeat import Heartbeat, asking
 from services.alerts.lanes import Lane
@@ -47,8 +50,14 @@ _SWEEP_EVERY_S: Final = 10.0
 MakeOutlets = Callable[[AlertsSettings, contextlib.AsyncExitStack], Awaitable[Sequence[Outlet]]]
 
 
-def build_app(settings: AlertsSettings, store: Store, ready: Ready, look: Callable[[], None] = lambda: None) -> FastAPI:
-    """The HTTP side: health, metrics, deliveries and silences. Someone else keeps the service at work.
+def build_app(
+    settings: AlertsSettings,
+    store: Store,
+    alarms: alarms_routes.Listed,
+    ready: Ready,
+    look: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """The HTTP side: health, metrics, deliveries, silences and alarms. Someone else keeps the service at work.
 
     `look` has the lanes look for what is due.
     """
@@ -63,6 +72,7 @@ def build_app(settings: AlertsSettings, store: Store, ready: Ready, look: Callab
     keyring = Keyring(settings.key_hashes)
     app.include_router(routes.router(store, keyring))
     app.include_router(routes_people.router(Ledger(store), keyring, look))
+    app.include_router(alarms_routes.router(alarms, keyring))
     return app
 
 
@@ -83,9 +93,10 @@ async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack)
 class Alerts:
     """All parts at work. `work` ends only by cancellation or by what nobody foresaw."""
 
-    def __init__(self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane]) -> None:
+    def __init__(self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane], alarms: Alarms) -> None:
         self.heartbeat: Heartbeat | None = None
         self.store = store
+        self.alarms = alarms
         self._flow = flow
         self._tail = tail
         self._lanes = lanes
@@ -110,6 +121,7 @@ class Alerts:
                     taking.create_task(self._tail.run(), name="people-tail")
                     taking.create_task(self._flow.run(), name="flow")
                     taking.create_task(self._sweep(), name="sweep")
+                    taking.create_task(self.alarms.run(), name="alarms")
                     if self.heartbeat is not None:
                         taking.create_task(self.heartbeat.run(), name="heartbeat")
             finally:
@@ -140,7 +152,8 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
         lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
         flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
-        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes)
+        alarms = made_of(settings, outlets, stack)
+        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes, alarms)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)
             session = await stack.enter_async_context(Guard(host, allowed).session())
@@ -166,7 +179,7 @@ async def serve(settings: AlertsSettings, make_outlets: MakeOutlets = configured
     Raises: BadSettings, DirInUse, NotOurFile; OSError when the port cannot be listened on.
     """
     async with opened(settings, make_outlets) as alerts:
-        app = build_app(settings, alerts.store, alerts.ready, alerts.look)
+        app = build_app(settings, alerts.store, alerts.alarms.file, alerts.ready, alerts.look)
         listener = socket.create_server(
             (settings.host, settings.alerts_port),
             family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,

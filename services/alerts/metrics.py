@@ -25,3 +25,9 @@ PEOPLE_HELD = Gauge("pulse_alerts_people_held", "Entries of personal text held i
 # outcome: sent, missed.
 HEARTBEATS = Counter("pulse_alerts_heartbeats", "Beats of the dead man's switch", ("outcome",))
 STORE_REFUSED = Counter("pulse_alerts_store_refused", "Writes to SQLite that failed and are tried again")
+# change: raised, ended.
+ALARMS = Counter("pulse_alarms", "Score alarms raised and ended", ("change",))
+ALARMS_OPEN = Gauge("pulse_alarms_open", "Score alarms that stand")
+ALARMS_LOOKED = Gauge("pulse_alarms_looked_seconds", "When all teams had last been looked at, seconds since 1970")
+# outcome: delivered, given_up.
+ALARM_NOTES = Counter("pulse_alarm_notes", "Messages about score alarms, by channel and ending", ("channel", "outcome"))

@@ -101,6 +101,12 @@ class AlertsSettings(KafkaSettings, DoorSettings):
     )
     alerts_webhook_url: str = Field("", description="target of the signed webhook; empty: no webhook")
     alerts_webhook_secret: SecretStr = Field(SecretStr(""), description="its secret, whsec_…; required with the URL")
+    alarms_false_share: float = Field(
+        0.05, ge=0, le=0.5, description="share of score alarms that may be false, on average; 0: no score alarms"
+    )
+    alarms_every: timedelta = Field(
+        timedelta(seconds=60), gt=timedelta(0), description="how often scores are looked at for alarms"
+    )
 
 
 def misspelled(settings: Iterable[type[BaseSettings]], environ: Mapping[str, str]) -> set[str]:

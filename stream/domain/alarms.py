@@ -70,9 +70,12 @@ def fall(days: Days, today: int, not_before: int = 0) -> Fall | None:
     found = [(weight, day) for weight, day in found if weight > 0]
     if not found:
         return None
-    best, since = max(found)
+    best = max(weight for weight, _ in found)
     total = best + math.log(math.fsum(math.exp(weight - best) for weight, _ in found))
-    near = [day for weight, day in found if weight > best - _NEARLY]
+    # A day without answers may be the one as well, but nobody would see it.
+    told = [(weight, day) for weight, day in found if day in days and days[day].total] or found
+    strongest, since = max(told)
+    near = [day for weight, day in told if weight > strongest - _NEARLY]
     before, after = between(since - BEFORE_DAYS, since), between(since, today + 1)
     return Fall(total - math.log(_STARTS), since, near[0], near[-1], before, after)
 

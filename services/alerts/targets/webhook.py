@@ -17,6 +17,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from schemas.followups import FollowupEvent
+from services.alerts.alarms.records import Note
 from services.alerts.channels import Message
 from services.alerts.retries import Outcome
 from services.alerts.targets.posting import TIMEOUT_S, post
@@ -60,12 +61,17 @@ class SignedWebhook:
         return event.kind == "followup.raised"
 
     async def send(self, message: Message) -> Outcome:
-        body = body_of(message)
+        return await self._post(message.id, body_of(message))
+
+    async def say(self, note: Note) -> Outcome:
+        return await self._post(note.note_id, _fitting(note.kind, note.at_ms, dict(note.data)))
+
+    async def _post(self, webhook_id: str, body: bytes) -> Outcome:
         now = datetime.now(UTC)
         headers = {
-            "webhook-id": message.id,
+            "webhook-id": webhook_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(signer.sign(message.id, now, body.decode()) for signer in self._signers),
+            "webhook-signature": " ".join(signer.sign(webhook_id, now, body.decode()) for signer in self._signers),
         }
         return await post(self._session, self._url, body, headers, self._timeout_s)
 
@@ -96,13 +102,17 @@ def body_of(message: Message) -> bytes:
     }
     if message.missing is not None:
         data["text_missing"] = True
-    body = _encoded(event, data)
-    while len(body) > BODY_MAX_BYTES and data["comment"]:
-        data["comment_cut"] = True
-        data["comment"] = data["comment"][: len(data["comment"]) * 9 // 10]
-        body = _encoded(event, data)
+    return _fitting(event.kind, event.at_ms, data)
+
+
+def _fitting(kind: str, at_ms: int, data: dict[str, Any]) -> bytes:
+    """The body, with as much of the comment as fits."""
+
+    def encoded() -> bytes:
+        return msgspec.json.encode({"type": kind, "timestamp": iso(at_ms), "data": data})
+
+    body = encoded()
+    while len(body) > BODY_MAX_BYTES and data.get("comment"):
+        data |= {"comment_cut": True, "comment": data["comment"][: len(data["comment"]) * 9 // 10]}
+        body = encoded()
     return body
-
-
-def _encoded(event: FollowupEvent, data: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({"type": event.kind, "timestamp": iso(event.at_ms), "data": data})

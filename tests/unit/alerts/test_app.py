@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import uvicorn
 from pydantic import SecretStr
 
+from services.alerts.alarms.records import DAY_MS, Alarm, alarm_id
+from services.alerts.alarms.store import AlarmsFile
+from services.alerts.alarms.wording import note_of
 from services.alerts.app import build_app, run
 from services.alerts.deliveries import Attempt, Delivery
 from services.alerts.store import Store
 from services.common.keys import key_hash
 from services.common.settings import AlertsSettings, KeyKind
+from stream.domain.scores import Tally
 from tests.unit.alerts.builders import SECRET, now_ms, raised, until
 
 KEYS: dict[KeyKind, tuple[str, ...]] = {
@@ -42,9 +47,10 @@ def settings_in(folder: Path, **given: Any) -> AlertsSettings:
 class Door:
     """The app on a free port."""
 
-    def __init__(self, url: str, store: Store, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, store: Store, alarms: AlarmsFile, session: aiohttp.ClientSession) -> None:
         self.url = url
         self.store = store
+        self.alarms = alarms
         self.session = session
         self.reason: str | None = None
         self.looked = 0
@@ -67,9 +73,10 @@ class Door:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     store = Store(tmp_path)
+    alarms = AlarmsFile(tmp_path, lambda _: ["webhook"])
     async with aiohttp.ClientSession() as session:
-        door = Door("", store, session)
-        app = build_app(settings_in(tmp_path), store, lambda: door.reason, lambda: door.look())
+        door = Door("", store, alarms, session)
+        app = build_app(settings_in(tmp_path), store, alarms, lambda: door.reason, lambda: door.look())
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
@@ -77,6 +84,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         yield door
         server.should_exit = True
         await serving
+    alarms.close()
     store.close()
 
 
@@ -127,6 +135,44 @@ async def test_deliveries_show_what_was_told_and_what_is_still_to_be_told(door: 
     ):
         _, body = await door.get(f"/v1/deliveries?{query}")
         assert [delivery["id"] for delivery in body["deliveries"]] == keys
+
+
+@pytest.mark.parametrize(("key", "status"), [(None, 401), ("write-key", 403), ("read-key", 200), ("admin-key", 200)])
+async def test_alarms_need_a_read_or_admin_key(door: Door, key: str | None, status: int) -> None:
+    assert (await door.get("/v1/alarms", key))[0] == status
+
+
+async def test_alarms_are_shown_with_their_counts_and_who_was_told(door: Door) -> None:
+    before, after = Tally(360, 540, 900), Tally(60, 20, 20)
+    one = Alarm(
+        alarm_id("support", 20_000),
+        "support",
+        1,
+        20_000,
+        19_999,
+        20_001,
+        before,
+        after,
+        after,
+        17.0,
+        3,
+        20_010 * DAY_MS,
+    )
+    other = msgspec.structs.replace(
+        one, alarm_id=alarm_id("sales", 20_000), team="sales", ended_ms=20_011 * DAY_MS, ending="settled"
+    )
+    await door.alarms.write([one, other], [note_of(one)])
+    _, body = await door.get("/v1/alarms?state=open&team=support")
+    (shown,) = body["alarms"]
+    assert (shown["since"], shown["since_first"], shown["since_last"]) == ("2024-10-04", "2024-10-03", "2024-10-05")
+    assert (shown["before"]["n"], shown["before"]["from"], shown["before"]["to"]) == (1_800, "2024-04-07", "2024-10-03")
+    assert (shown["after"]["nps"], shown["change"]["points"], shown["ending"]) == (-40, -70, None)
+    assert [(one["channel"], one["state"], one["attempts"]) for one in shown["told"]] == [("webhook", "pending", 0)]
+    _, body = await door.get("/v1/alarms?state=ended")
+    assert [(one["alarm_id"], one["ending"], one["told"]) for one in body["alarms"]] == [
+        (other.alarm_id, "settled", [])
+    ]
+    assert (await door.get("/v1/alarms?team=No team"))[0] == 422
 
 
 @pytest.mark.parametrize("query", ["state=lost", "limit=0", "limit=1001", "limit=x", "case_id=" + "x" * 65])

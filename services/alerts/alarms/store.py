@@ -1,0 +1,220 @@
+"""Alarms, and what is still to be said of them, in SQLite. No personal text.
+
+A file of its own beside that of the deliveries, whose lock on the folder covers both. `write` is durable when it
+returns (synchronous=FULL): an alarm and its notes stand together or not at all. What was said goes with NORMAL: a mark
+that a power cut takes back repeats a note under its old id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from services.alerts.alarms.records import DAY_MS, Alarm, Note
+from services.alerts.deliveries import State
+from services.alerts.store_file import NotOurFile
+
+T = TypeVar("T")
+FILE: Final = "alarms.sqlite3"
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE alarms (
+    alarm_id TEXT PRIMARY KEY,
+    team TEXT NOT NULL,
+    raised_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    alarm BLOB NOT NULL
+);
+CREATE INDEX by_team ON alarms (team, raised_ms);
+CREATE INDEX by_time ON alarms (raised_ms);
+CREATE TABLE notes (
+    note_id TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    alarm_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,        -- of the note
+    note BLOB,                     -- null once settled
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_status TEXT,
+    next_ms INTEGER,               -- of the next attempt; null once settled
+    PRIMARY KEY (note_id, channel) -- said twice, it is said once
+);
+CREATE INDEX due ON notes (channel, next_ms) WHERE state = 'pending';
+CREATE INDEX of_alarm ON notes (alarm_id);
+"""
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A note to be said through one channel."""
+
+    channel: str
+    note: Note
+    attempts: int
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What became of a note on one channel."""
+
+    note_id: str
+    channel: str
+    state: State
+    attempts: int
+    last_status: str | None
+
+
+class AlarmsFile:
+    """The file. Every method may be awaited by many at once. Raises at the start NotOurFile; later sqlite3.Error.
+
+    `to`: the channels that a team's alarms are said through.
+    """
+
+    def __init__(self, folder: Path, to: Callable[[str], Iterable[str]]) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._to = to
+        self._file = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+        self._thread = ThreadPoolExecutor(1, "alarms-file")
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA busy_timeout = 5000")
+        (version,) = self._file.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version != _VERSION:
+            raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
+
+    async def newest(self) -> Mapping[str, Alarm]:
+        """The newest alarm of each team that ever had one."""
+
+        def work() -> dict[str, Alarm]:
+            rows = self._file.execute("SELECT alarm FROM alarms ORDER BY raised_ms, alarm_id")
+            alarms = (_decoded(raw) for (raw,) in rows)
+            return {alarm.team: alarm for alarm in alarms}
+
+        return await self._run(work)
+
+    async def raised_since(self, day: int) -> int:
+        """How many alarms were raised on that day (since 1970, UTC) or later."""
+
+        def work() -> int:
+            query = "SELECT count(*) FROM alarms WHERE raised_ms >= ?"
+            (count,) = self._file.execute(query, (day * DAY_MS,)).fetchone()
+            return int(count)
+
+        return await self._run(work)
+
+    async def write(self, alarms: Sequence[Alarm], notes: Sequence[Note]) -> None:
+        """Keep alarms and what is to be said of them, durably. A note that is kept already stays as it is."""
+
+        def work() -> None:
+            self._file.executemany(
+                "INSERT OR REPLACE INTO alarms (alarm_id, team, raised_ms, ended_ms, alarm) VALUES (?, ?, ?, ?, ?)",
+                [(one.alarm_id, one.team, one.raised_ms, one.ended_ms, msgspec.json.encode(one)) for one in alarms],
+            )
+            self._file.executemany(
+                "INSERT OR IGNORE INTO notes (note_id, channel, alarm_id, at_ms, note, state, attempts, next_ms)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?4)",
+                [
+                    (note.note_id, channel, note.incident, note.at_ms, msgspec.json.encode(note))
+                    for note in notes
+                    for channel in sorted(self._to(note.team))
+                ],
+            )
+
+        await self._run(work, "FULL")
+
+    async def due(self, channel: str, now_ms: int, limit: int) -> list[Pending]:
+        """Notes of one channel whose next attempt is due, oldest first."""
+
+        def work() -> list[Pending]:
+            rows = self._file.execute(
+                "SELECT note, attempts FROM notes WHERE state = 'pending' AND channel = ? AND next_ms <= ?"
+                " ORDER BY next_ms, rowid LIMIT ?",
+                (channel, now_ms, limit),
+            )
+            return [Pending(channel, msgspec.json.decode(raw, type=Note), attempts) for raw, attempts in rows]
+
+        return await self._run(work)
+
+    async def next_due_ms(self, channel: str) -> int | None:
+        """When the channel's next attempt is due; None: nothing waits."""
+
+        def work() -> int | None:
+            query = "SELECT min(next_ms) FROM notes WHERE state = 'pending' AND channel = ?"
+            found: int | None = self._file.execute(query, (channel,)).fetchone()[0]
+            return found
+
+        return await self._run(work)
+
+    async def give_up(self, before_ms: int) -> Sequence[str]:
+        """Say nothing more of what is older than that; the channels of what waited."""
+
+        def work() -> list[str]:
+            rows = self._file.execute(
+                "UPDATE notes SET state = 'given_up', last_status = coalesce(last_status, 'too_old'), next_ms = NULL,"
+                " note = NULL WHERE state = 'pending' AND at_ms < ? RETURNING channel",
+                (before_ms,),
+            )
+            return [channel for (channel,) in rows]
+
+        return await self._run(work)
+
+    async def settle(self, pending: Pending, state: State, attempts: int, status: str, next_ms: int | None) -> None:
+        """Record what an attempt came to."""
+
+        def work() -> None:
+            self._file.execute(
+                "UPDATE notes SET state = ?, attempts = ?, last_status = ?, next_ms = ?,"
+                " note = CASE WHEN ? = 'pending' THEN note ELSE NULL END WHERE note_id = ? AND channel = ?",
+                (state, attempts, status, next_ms, state, pending.note.note_id, pending.channel),
+            )
+
+        await self._run(work)
+
+    async def listed(self, team: str | None, open_: bool | None, limit: int) -> list[tuple[Alarm, list[Said]]]:
+        """Alarms, newest first, each with what was said of it."""
+
+        def work() -> list[tuple[Alarm, list[Said]]]:
+            rows = self._file.execute(
+                "SELECT alarm FROM alarms WHERE (?1 IS NULL OR team = ?1) AND (?2 IS NULL OR (ended_ms IS NULL) = ?2)"
+                " ORDER BY raised_ms DESC, alarm_id LIMIT ?3",
+                (team, open_, limit),
+            )
+            return [(alarm, self._said(alarm.alarm_id)) for alarm in [_decoded(raw) for (raw,) in rows]]
+
+        return await self._run(work)
+
+    def _said(self, alarm_id: str) -> list[Said]:
+        rows = self._file.execute(
+            "SELECT note_id, channel, state, attempts, last_status FROM notes WHERE alarm_id = ? ORDER BY rowid",
+            (alarm_id,),
+        )
+        return [Said(*row) for row in rows]
+
+    def close(self) -> None:
+        """Wait for what is under way, close the file."""
+        self._thread.shutdown()
+        self._file.close()
+
+    async def _run(self, work: Callable[[], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> T:
+        def transaction() -> T:
+            self._file.execute(f"PRAGMA synchronous = {synchronous}")
+            self._file.execute("BEGIN IMMEDIATE")
+            try:
+                result = work()
+                self._file.execute("COMMIT")
+            except BaseException:
+                if self._file.in_transaction:
+                    self._file.execute("ROLLBACK")
+                raise
+            return result
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+
+def _decoded(raw: bytes) -> Alarm:
+    return msgspec.json.decode(raw, type=Alarm)
