@@ -14,7 +14,6 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from schemas.followups import Case
 from schemas.people import person_key
 from services.alerts import metrics
 
@@ -48,6 +47,17 @@ class Absence(Enum):
 
     NOT_FOUND = "not_found"
     ERASED = "erased"
+
+
+class Whose(Protocol):
+    """Whose text is asked for: a case, or the answer of a note. `personal`: there is some."""
+
+    @property
+    def team(self) -> str: ...
+    @property
+    def response_id(self) -> str: ...
+    @property
+    def personal(self) -> bool: ...
 
 
 class Table(Protocol):
@@ -95,10 +105,11 @@ class Cache:
             async with asyncio.timeout(timeout_s):
                 await arrived.wait()
         except TimeoutError:
-            waiting = self._waiting[key]
+            # It may have arrived in the very moment that the time was over: then nobody waits any more.
+            waiting = self._waiting.get(key, set())
             waiting.discard(arrived)
             if not waiting:
-                del self._waiting[key]
+                self._waiting.pop(key, None)
 
     def _set(self, key: bytes, revision: int, raw: bytes | None) -> None:
         self._drop(key)
@@ -128,7 +139,7 @@ class People:
         self._table = table
         self._wait_s = wait_s
 
-    async def expect(self, case: Case, wait_s: float | None = None) -> Text | Absence | None:
+    async def expect(self, case: Whose, wait_s: float | None = None) -> Text | Absence | None:
         """Wait until the case's text can be had, at most 3 s unless said otherwise. None: the case has no text.
 
         Never raises for an outage: the caller sends without text rather than not at all.
@@ -148,7 +159,7 @@ class People:
                 return found
             await self._cache.arrival(key, min(_ASK_AGAIN_S, left_s))
 
-    async def lookup(self, case: Case) -> Text | Absence:
+    async def lookup(self, case: Whose) -> Text | Absence:
         """What is known now."""
         key = person_key(case.team, case.response_id)
         held = self._cache.get(key)

@@ -89,6 +89,12 @@ async def test_what_memory_does_not_hold_comes_from_the_table_and_is_kept() -> N
     assert table.asked == 1
 
 
+async def test_two_channels_that_wait_for_one_text_both_get_it() -> None:
+    """Both waits end in the same moment, and what the first finds in the table wakes the second."""
+    people = People(Cache(), FakeTable({EVENT.case.response_id: Text(0, "mine")}), wait_s=0.01)
+    assert await asyncio.gather(*(people.expect(EVENT.case) for _ in range(2))) == [Text(0, "mine")] * 2
+
+
 async def test_text_that_comes_a_moment_later_is_taken_when_it_comes() -> None:
     cache = Cache()
     waiting = [asyncio.create_task(People(cache, FakeTable()).expect(EVENT.case)) for _ in range(2)]
