@@ -117,6 +117,12 @@ FLOWS: Final[tuple[Flow, ...]] = (
         "Tells people about a case. Group pulse-alerts, committed once an event is in SQLite.",
     ),
     Flow("alerts", "receive", topics.TEAM_POLICIES, "Whom a team wants told, and when. No group."),
+    Flow(
+        "alerts",
+        "receive",
+        topics.TEAM_CHANGES,
+        "Promoters who agreed to be asked. Group pulse-advocacy, committed once a question is in SQLite.",
+    ),
     Flow("alerts", "receive", topics.PEOPLE, "The comment and the contact that an alert shows. No group."),
 )
 

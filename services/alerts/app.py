@@ -19,6 +19,8 @@ import uvloop
 from fastapi import FastAPI
 
 from services.alerts import routes, routes_people
+from services.alerts.advocacy.asks import Asks
+from services.alerts.advocacy.reader import Advocacy
 from services.alerts.alarms import routes as alarms_routes
 from services.alerts.alarms.made import made_of
 from services.alerts.alarms.work import Alarms
@@ -93,9 +95,12 @@ async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack)
 class Alerts:
     """All parts at work. `work` ends only by cancellation or by what nobody foresaw."""
 
-    def __init__(self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane], alarms: Alarms) -> None:
+    def __init__(
+        self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane], alarms: Alarms, advocacy: Advocacy
+    ) -> None:
         self.heartbeat: Heartbeat | None = None
         self.store = store
+        self.advocacy = advocacy
         self.alarms = alarms
         self._flow = flow
         self._tail = tail
@@ -122,6 +127,7 @@ class Alerts:
                     taking.create_task(self._flow.run(), name="flow")
                     taking.create_task(self._sweep(), name="sweep")
                     taking.create_task(self.alarms.run(), name="alarms")
+                    taking.create_task(self.advocacy.run(), name="advocacy")
                     if self.heartbeat is not None:
                         taking.create_task(self.heartbeat.run(), name="heartbeat")
             finally:
@@ -152,8 +158,9 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
         lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
         flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
-        alarms = made_of(settings, outlets, stack)
-        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes, alarms)
+        alarms = made_of(settings, outlets, people, stack)
+        advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, settings.log)
+        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes, alarms, advocacy)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)
             session = await stack.enter_async_context(Guard(host, allowed).session())

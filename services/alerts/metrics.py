@@ -30,4 +30,6 @@ ALARMS = Counter("pulse_alarms", "Score alarms raised and ended", ("change",))
 ALARMS_OPEN = Gauge("pulse_alarms_open", "Score alarms that stand")
 ALARMS_LOOKED = Gauge("pulse_alarms_looked_seconds", "When all teams had last been looked at, seconds since 1970")
 # outcome: delivered, given_up.
-ALARM_NOTES = Counter("pulse_alarm_notes", "Messages about score alarms, by channel and ending", ("channel", "outcome"))
+ALARM_NOTES = Counter(
+    "pulse_alarm_notes", "Messages about alarms and promoters, by channel and ending", ("channel", "outcome")
+)

@@ -11,10 +11,13 @@ from services.alerts.alarms.store import AlarmsFile
 from services.alerts.alarms.watch import Watch
 from services.alerts.alarms.work import Alarms
 from services.alerts.outlets import Outlet
+from services.alerts.people import People
 from services.common.settings import AlertsSettings
 
 
-def made_of(settings: AlertsSettings, outlets: Sequence[Outlet], stack: contextlib.AsyncExitStack) -> Alarms:
+def made_of(
+    settings: AlertsSettings, outlets: Sequence[Outlet], people: People, stack: contextlib.AsyncExitStack
+) -> Alarms:
     """Score alarms, in the folder that the store has locked; `stack` closes them. Said through what can say them."""
     speaking = [(outlet.channel, outlet.teams) for outlet in outlets if isinstance(outlet.channel, Speaker)]
 
@@ -26,4 +29,5 @@ def made_of(settings: AlertsSettings, outlets: Sequence[Outlet], stack: contextl
     counts = ClickHouseCounts(settings.clickhouse.get_secret_value())
     stack.push_async_callback(counts.close)
     watch = Watch(counts, file, settings.alarms_false_share) if settings.alarms_false_share else None
-    return Alarms(watch, file, [channel for channel, _ in speaking], settings.alarms_every.total_seconds())
+    speakers = [channel for channel, _ in speaking]
+    return Alarms(watch, file, speakers, settings.alarms_every.total_seconds(), people=people)

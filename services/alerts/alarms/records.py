@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from services.alerts.people import Absence, Text
 from services.alerts.retries import Outcome
 from stream.domain.alarms import Ending
 from stream.domain.scores import Tally
@@ -14,7 +15,7 @@ from stream.domain.scores import Tally
 DAY_MS = 86_400_000
 _SPACE = uuid.UUID("7d1b6f0c-6d0e-5d5f-9a53-1a6c1f6f2b1e")
 
-NoteKind = Literal["alarm.raised", "alarm.ended"]
+NoteKind = Literal["alarm.raised", "alarm.ended", "advocacy.raised", "advocacy.withdrawn"]
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -46,10 +47,11 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Something to say to people that is about a team and no case: no personal text. At least once, under one id.
+    """Something to say to people that is about a team and no case. At least once, under one id.
 
     `headline` is one line, `lines` the rest. `incident` is the same for all notes of one alarm; `over`: it has ended.
-    `data` is what a program is told.
+    `data` is what a program is told. No personal text is kept in a note; `personal`: the answer `response_id` of `data`
+    has some, which is looked up at the last moment (`with_text`).
     """
 
     note_id: str
@@ -61,6 +63,21 @@ class Note(msgspec.Struct, frozen=True):
     incident: str
     over: bool
     data: dict[str, Any]
+    personal: bool = False
+
+    def with_text(self, text: Text | Absence) -> Note:
+        """The note as it is said, with comment and contact. Nothing of this is stored."""
+        if isinstance(text, Absence):
+            return msgspec.structs.replace(self, data=self.data | {"text_missing": True})
+        who = {"id": text.respondent_id, "name": text.name, "email": text.email, "phone": text.phone}
+        shown = tuple(f"{label.capitalize()}: {value}" for label, value in who.items() if value)
+        comment = (text.comment,) if text.comment else ()
+        return msgspec.structs.replace(
+            self, data=self.data | {"comment": text.comment, "respondent": who}, lines=(*self.lines, *comment, *shown)
+        )
+
+    def __repr__(self) -> str:
+        return f"Note({self.note_id})"
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -76,7 +76,7 @@ class AlarmsFile:
 
     def __init__(self, folder: Path, to: Callable[[str], Iterable[str]]) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._to = to
+        self.to = to
         self._file = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._thread = ThreadPoolExecutor(1, "alarms-file")
         self._file.execute("PRAGMA journal_mode = WAL")
@@ -90,122 +90,158 @@ class AlarmsFile:
     async def newest(self) -> Mapping[str, Alarm]:
         """The newest alarm of each team that ever had one."""
 
-        def work() -> dict[str, Alarm]:
-            rows = self._file.execute("SELECT alarm FROM alarms ORDER BY raised_ms, alarm_id")
+        def work(file: sqlite3.Connection) -> dict[str, Alarm]:
+            rows = file.execute("SELECT alarm FROM alarms ORDER BY raised_ms, alarm_id")
             alarms = (_decoded(raw) for (raw,) in rows)
             return {alarm.team: alarm for alarm in alarms}
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def raised_since(self, day: int) -> int:
         """How many alarms were raised on that day (since 1970, UTC) or later."""
 
-        def work() -> int:
+        def work(file: sqlite3.Connection) -> int:
             query = "SELECT count(*) FROM alarms WHERE raised_ms >= ?"
-            (count,) = self._file.execute(query, (day * DAY_MS,)).fetchone()
+            (count,) = file.execute(query, (day * DAY_MS,)).fetchone()
             return int(count)
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def write(self, alarms: Sequence[Alarm], notes: Sequence[Note]) -> None:
         """Keep alarms and what is to be said of them, durably. A note that is kept already stays as it is."""
 
-        def work() -> None:
-            self._file.executemany(
+        def work(file: sqlite3.Connection) -> None:
+            file.executemany(
                 "INSERT OR REPLACE INTO alarms (alarm_id, team, raised_ms, ended_ms, alarm) VALUES (?, ?, ?, ?, ?)",
                 [(one.alarm_id, one.team, one.raised_ms, one.ended_ms, msgspec.json.encode(one)) for one in alarms],
             )
-            self._file.executemany(
-                "INSERT OR IGNORE INTO notes (note_id, channel, alarm_id, at_ms, note, state, attempts, next_ms)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?4)",
-                [
-                    (note.note_id, channel, note.incident, note.at_ms, msgspec.json.encode(note))
-                    for note in notes
-                    for channel in sorted(self._to(note.team))
-                ],
-            )
+            self.put(file, notes)
 
-        await self._run(work, "FULL")
+        await self.transaction(work, "FULL")
 
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Pending]:
         """Notes of one channel whose next attempt is due, oldest first."""
 
-        def work() -> list[Pending]:
-            rows = self._file.execute(
+        def work(file: sqlite3.Connection) -> list[Pending]:
+            rows = file.execute(
                 "SELECT note, attempts FROM notes WHERE state = 'pending' AND channel = ? AND next_ms <= ?"
                 " ORDER BY next_ms, rowid LIMIT ?",
                 (channel, now_ms, limit),
             )
             return [Pending(channel, msgspec.json.decode(raw, type=Note), attempts) for raw, attempts in rows]
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def next_due_ms(self, channel: str) -> int | None:
         """When the channel's next attempt is due; None: nothing waits."""
 
-        def work() -> int | None:
+        def work(file: sqlite3.Connection) -> int | None:
             query = "SELECT min(next_ms) FROM notes WHERE state = 'pending' AND channel = ?"
-            found: int | None = self._file.execute(query, (channel,)).fetchone()[0]
+            found: int | None = file.execute(query, (channel,)).fetchone()[0]
             return found
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def give_up(self, before_ms: int) -> Sequence[str]:
         """Say nothing more of what is older than that; the channels of what waited."""
 
-        def work() -> list[str]:
-            rows = self._file.execute(
+        def work(file: sqlite3.Connection) -> list[str]:
+            rows = file.execute(
                 "UPDATE notes SET state = 'given_up', last_status = coalesce(last_status, 'too_old'), next_ms = NULL,"
                 " note = NULL WHERE state = 'pending' AND at_ms < ? RETURNING channel",
                 (before_ms,),
             )
             return [channel for (channel,) in rows]
 
-        return await self._run(work)
+        return await self.transaction(work)
+
+    async def begin(self, pending: Pending) -> bool:
+        """Note that an attempt begins; False: there is nothing to say any more.
+
+        So a note that may have been said counts as said, whatever happens to this process meanwhile.
+        """
+
+        def work(file: sqlite3.Connection) -> bool:
+            found = file.execute(
+                "UPDATE notes SET attempts = attempts + 1 WHERE note_id = ? AND channel = ? AND state = 'pending'",
+                (pending.note.note_id, pending.channel),
+            )
+            return found.rowcount > 0
+
+        return await self.transaction(work)
 
     async def settle(self, pending: Pending, state: State, attempts: int, status: str, next_ms: int | None) -> None:
-        """Record what an attempt came to."""
+        """Record what an attempt came to, unless the note was dropped meanwhile."""
 
-        def work() -> None:
-            self._file.execute(
+        def work(file: sqlite3.Connection) -> None:
+            file.execute(
                 "UPDATE notes SET state = ?, attempts = ?, last_status = ?, next_ms = ?,"
-                " note = CASE WHEN ? = 'pending' THEN note ELSE NULL END WHERE note_id = ? AND channel = ?",
+                " note = CASE WHEN ? = 'pending' THEN note ELSE NULL END WHERE note_id = ? AND channel = ?"
+                " AND state = 'pending'",
                 (state, attempts, status, next_ms, state, pending.note.note_id, pending.channel),
             )
 
-        await self._run(work)
+        await self.transaction(work)
 
     async def listed(self, team: str | None, open_: bool | None, limit: int) -> list[tuple[Alarm, list[Said]]]:
         """Alarms, newest first, each with what was said of it."""
 
-        def work() -> list[tuple[Alarm, list[Said]]]:
-            rows = self._file.execute(
+        def work(file: sqlite3.Connection) -> list[tuple[Alarm, list[Said]]]:
+            rows = file.execute(
                 "SELECT alarm FROM alarms WHERE (?1 IS NULL OR team = ?1) AND (?2 IS NULL OR (ended_ms IS NULL) = ?2)"
                 " ORDER BY raised_ms DESC, alarm_id LIMIT ?3",
                 (team, open_, limit),
             )
-            return [(alarm, self._said(alarm.alarm_id)) for alarm in [_decoded(raw) for (raw,) in rows]]
+            return [(alarm, _said(file, alarm.alarm_id)) for alarm in [_decoded(raw) for (raw,) in rows]]
 
-        return await self._run(work)
+        return await self.transaction(work)
 
-    def _said(self, alarm_id: str) -> list[Said]:
-        rows = self._file.execute(
-            "SELECT note_id, channel, state, attempts, last_status FROM notes WHERE alarm_id = ? ORDER BY rowid",
-            (alarm_id,),
+    def make(self, schema: str) -> None:
+        """Make further tables, once, before anything else is asked."""
+        self._file.executescript(schema)
+
+    def put(self, file: sqlite3.Connection, notes: Iterable[Note], but: Container[str] = ()) -> int:
+        """Within a transaction: keep notes for the channels of their teams `but` some; how many rows are new."""
+        rows = [
+            (note.note_id, channel, note.incident, note.at_ms, msgspec.json.encode(note))
+            for note in notes
+            for channel in sorted(self.to(note.team))
+            if channel not in but
+        ]
+        return (
+            bool(rows)
+            and file.executemany(
+                "INSERT OR IGNORE INTO notes (note_id, channel, alarm_id, at_ms, note, state, attempts, next_ms)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?4)",
+                rows,
+            ).rowcount
         )
-        return [Said(*row) for row in rows]
+
+    def drop(self, file: sqlite3.Connection, incident: str) -> frozenset[str]:
+        """Within a transaction: what waits of an incident is not said any more; the channels that were told nothing."""
+        file.execute(
+            "UPDATE notes SET state = 'given_up', last_status = 'withdrawn', next_ms = NULL, note = NULL"
+            " WHERE state = 'pending' AND alarm_id = ?",
+            (incident,),
+        )
+        rows = file.execute("SELECT channel FROM notes WHERE alarm_id = ? AND attempts = 0", (incident,))
+        return frozenset(channel for (channel,) in rows)
 
     def close(self) -> None:
         """Wait for what is under way, close the file."""
         self._thread.shutdown()
         self._file.close()
 
-    async def _run(self, work: Callable[[], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> T:
+    async def transaction(
+        self, work: Callable[[sqlite3.Connection], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    ) -> T:
+        """Run `work` on the file's thread in one transaction; with FULL it is durable when this returns."""
+
         def transaction() -> T:
             self._file.execute(f"PRAGMA synchronous = {synchronous}")
             self._file.execute("BEGIN IMMEDIATE")
             try:
-                result = work()
+                result = work(self._file)
                 self._file.execute("COMMIT")
             except BaseException:
                 if self._file.in_transaction:
@@ -214,6 +250,19 @@ class AlarmsFile:
             return result
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+
+def _said(file: sqlite3.Connection, alarm_id: str) -> list[Said]:
+    rows = file.execute(
+        "SELECT note_id, channel, state, attempts, last_status FROM notes WHERE alarm_id = ? ORDER BY rowid",
+        (alarm_id,),
+    )
+    return [Said(*row) for row in rows]
+
+
+def passing(error: sqlite3.OperationalError) -> bool:
+    """Whether it is the disk, or a lock, that will be better later; else it is our SQL."""
+    return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
 
 
 def _decoded(raw: bytes) -> Alarm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final
 
@@ -12,10 +13,11 @@ import structlog
 
 from services.alerts import metrics
 from services.alerts.alarms.counts import Unreachable
-from services.alerts.alarms.records import Alarm, Speaker
-from services.alerts.alarms.store import AlarmsFile, Pending
+from services.alerts.alarms.records import Alarm, Note, Speaker
+from services.alerts.alarms.store import AlarmsFile, Pending, passing
 from services.alerts.alarms.watch import Watch
 from services.alerts.deliveries import State
+from services.alerts.people import Absence, People
 from services.alerts.retries import LAST_WITHIN_MS, next_wait_ms
 from services.common.clock import wall_clock_ms
 
@@ -24,6 +26,13 @@ log = structlog.get_logger()
 _AT_ONCE: Final = 50
 _REST_MS: Final = 5_000
 _random = SystemRandom().random
+
+
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    team: str
+    response_id: str
+    personal: bool = True
 
 
 class Alarms:
@@ -37,8 +46,10 @@ class Alarms:
         every_s: float,
         now_ms: Callable[[], int] = wall_clock_ms,
         chance: Callable[[], float] = _random,
+        people: People | None = None,
     ) -> None:
         self.file = file
+        self._people = people
         self._watch = watch
         self._speakers = speakers
         self._every_s = every_s
@@ -46,6 +57,10 @@ class Alarms:
         self._chance = chance
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something new to say."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Look and say, for ever. Without a watch only what is left is said."""
@@ -60,14 +75,15 @@ class Alarms:
             try:
                 changed = await watch.look(self._now_ms())
             except (Unreachable, sqlite3.OperationalError) as error:
-                _raise_if_ours(error)
+                if isinstance(error, sqlite3.OperationalError) and not passing(error):
+                    raise
                 if not troubled:
                     log.warning("alarms_cannot_look", error=type(error).__name__)
                 troubled = True
             else:
                 troubled = False
                 if changed:
-                    self._wake.set()
+                    self.wake()
                 metrics.ALARMS_OPEN.set(_open(await self.file.newest()))
             await asyncio.sleep(self._every_s)
 
@@ -77,7 +93,8 @@ class Alarms:
             try:
                 next_ms = await self.say_due()
             except sqlite3.OperationalError as error:
-                _raise_if_ours(error)
+                if not passing(error):
+                    raise
                 next_ms = self._now_ms() + _REST_MS
             try:
                 async with asyncio.timeout(None if next_ms is None else max(1, next_ms - self._now_ms()) / 1_000):
@@ -104,9 +121,9 @@ class Alarms:
         return None
 
     async def _attempt(self, speaker: Speaker, pending: Pending) -> None:
-        if speaker.name in self._gone:
+        if speaker.name in self._gone or not await self.file.begin(pending):
             return
-        outcome = await speaker.say(pending.note)
+        outcome = await speaker.say(await self._with_text(pending.note))
         attempts = pending.attempts + 1
         if outcome.verdict == "delivered":
             await self._settle(pending, "delivered", attempts, outcome.status, None)
@@ -121,6 +138,12 @@ class Alarms:
         else:
             await self._settle(pending, "pending", attempts, outcome.status, self._now_ms() + wait_ms)
 
+    async def _with_text(self, note: Note) -> Note:
+        """Comment and contact, where they are wanted; at the last moment, so that an erasure is not too late."""
+        if not note.personal or self._people is None:
+            return note
+        return note.with_text(await self._people.expect(_Whose(note.team, note.data["response_id"])) or Absence.ERASED)
+
     async def _settle(self, pending: Pending, state: State, attempts: int, status: str, next_ms: int | None) -> None:
         if state != "pending":
             metrics.ALARM_NOTES.labels(pending.channel, state).inc()
@@ -129,9 +152,3 @@ class Alarms:
 
 def _open(alarms: Mapping[str, Alarm]) -> int:
     return sum(alarm.ended_ms is None for alarm in alarms.values())
-
-
-def _raise_if_ours(error: Exception) -> None:
-    """A full disk or a lock passes; SQL that SQLite does not understand is a mistake of ours."""
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
-        raise error
