@@ -116,7 +116,7 @@ class Asks:
             )
             return self._withdraw(file, held_id, team, answer) if over and not withdrawn else 0
         late = self._now_ms() - answer.known_ms > LAST_WITHIN_MS
-        if not allows(answer) or late or not self._file.to(team):
+        if not allows(answer) or late or not self._file.to(team, "advocacy.raised"):
             return 0
         name = ask_id(team, answer)
         new = file.execute(
@@ -147,6 +147,7 @@ def _note(kind: Literal["advocacy.raised", "advocacy.withdrawn"], name: str, tea
         lines=(f"Answer {answer.response_id}",) if over else (f"Answer {answer.response_id}: {answer.score} of 10",),
         incident=name,
         over=over,
+        began_ms=answer.known_ms,
         data=data,
         personal=answer.personal and not over,
     )

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from services.alerts.alarms.counts import ClickHouseCounts
-from services.alerts.alarms.records import Speaker
+from services.alerts.alarms.records import NoteKind, Speaker
 from services.alerts.alarms.store import AlarmsFile
 from services.alerts.alarms.watch import Watch
 from services.alerts.alarms.work import Alarms
@@ -21,8 +21,8 @@ def made_of(
     """Score alarms, in the folder that the store has locked; `stack` closes them. Said through what can say them."""
     speaking = [(outlet.channel, outlet.teams) for outlet in outlets if isinstance(outlet.channel, Speaker)]
 
-    def to(team: str) -> list[str]:
-        return [channel.name for channel, teams in speaking if teams is None or team in teams]
+    def to(team: str, kind: NoteKind) -> list[str]:
+        return [channel.name for channel, teams in speaking if channel.says(kind) and (teams is None or team in teams)]
 
     file = AlarmsFile(settings.alerts_dir, to)
     stack.callback(file.close)

@@ -49,7 +49,8 @@ class Alarm(msgspec.Struct, frozen=True):
 class Note(msgspec.Struct, frozen=True):
     """Something to say to people that is about a team and no case. At least once, under one id.
 
-    `headline` is one line, `lines` the rest. `incident` is the same for all notes of one alarm; `over`: it has ended.
+    `headline` is one line, `lines` the rest. `incident` is the same for all notes of one alarm, which began at
+    `began_ms`; `over`: it has ended.
     `data` is what a program is told. No personal text is kept in a note; `personal`: the answer `response_id` of `data`
     has some, which is looked up at the last moment (`with_text`).
     """
@@ -62,6 +63,7 @@ class Note(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
     incident: str
     over: bool
+    began_ms: int
     data: dict[str, Any]
     personal: bool = False
 
@@ -86,6 +88,10 @@ class Speaker(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def says(self, kind: NoteKind) -> bool:
+        """Whether this channel says such notes. Must give the same answer each time."""
+        ...
 
     async def say(self, note: Note) -> Outcome:
         """One attempt, within 15 s. Whatever the target does is an outcome, never an exception."""

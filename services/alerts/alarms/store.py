@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from services.alerts.alarms.records import DAY_MS, Alarm, Note
+from services.alerts.alarms.records import DAY_MS, Alarm, Note, NoteKind
 from services.alerts.deliveries import State
 from services.alerts.store_file import NotOurFile
 
@@ -71,10 +71,10 @@ class Said(msgspec.Struct, frozen=True):
 class AlarmsFile:
     """The file. Every method may be awaited by many at once. Raises at the start NotOurFile; later sqlite3.Error.
 
-    `to`: the channels that a team's alarms are said through.
+    `to`: the channels that such a note of a team is said through.
     """
 
-    def __init__(self, folder: Path, to: Callable[[str], Iterable[str]]) -> None:
+    def __init__(self, folder: Path, to: Callable[[str, NoteKind], Sequence[str]]) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.to = to
         self._file = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
@@ -205,7 +205,7 @@ class AlarmsFile:
         rows = [
             (note.note_id, channel, note.incident, note.at_ms, msgspec.json.encode(note))
             for note in notes
-            for channel in sorted(self.to(note.team))
+            for channel in sorted(self.to(note.team, note.kind))
             if channel not in but
         ]
         return (

@@ -51,6 +51,7 @@ def note_of(alarm: Alarm) -> Note:
         lines=tuple(lines),
         incident=alarm.alarm_id,
         over=over,
+        began_ms=alarm.raised_ms,
         data=data_of(alarm),
     )
 

@@ -13,9 +13,10 @@ import aiohttp
 import msgspec
 
 from schemas.followups import FollowupEvent
+from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
 from services.alerts.retries import Outcome
-from services.alerts.targets import wording
+from services.alerts.targets import notes, wording
 from services.alerts.targets.posting import TIMEOUT_S, post
 
 PATH: Final = "/api/v2/alerts"
@@ -51,6 +52,13 @@ class Alertmanager:
 
     async def send(self, message: Message) -> Outcome:
         return await post(self._session, self._url, self.body_of(message), self._headers, self._timeout_s)
+
+    def says(self, kind: NoteKind) -> bool:
+        return kind.startswith("alarm.")
+
+    async def say(self, note: Note) -> Outcome:
+        body = notes.alertmanager(note, self._labels, self._board)
+        return await post(self._session, self._url, body, self._headers, self._timeout_s)
 
     def body_of(self, message: Message) -> bytes:
         """A list of one alert. An erased or withdrawn case is told to end, without a word of what it was."""

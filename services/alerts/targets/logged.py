@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from schemas.followups import FollowupEvent
+from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
 from services.alerts.retries import Outcome
 
@@ -19,6 +20,13 @@ class Logged:
 
     def wants(self, event: FollowupEvent) -> bool:
         return True
+
+    def says(self, kind: NoteKind) -> bool:
+        return True
+
+    async def say(self, note: Note) -> Outcome:
+        log.info("note", target=self.name, note_id=note.note_id, kind=note.kind, team=note.team, headline=note.headline)
+        return Outcome("delivered", "logged")
 
     async def send(self, message: Message) -> Outcome:
         case = message.event.case

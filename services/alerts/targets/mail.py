@@ -22,10 +22,11 @@ import structlog
 from aiosmtplib import SMTP
 
 from schemas.followups import FollowupEvent
+from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
 from services.alerts.grouping import TOLD
 from services.alerts.retries import BUSY_PAUSE_MS, REFUSED_WAIT_MS, Outcome
-from services.alerts.targets import wording
+from services.alerts.targets import notes, wording
 from services.alerts.targets.guard import AddressRefused, Guard
 from services.alerts.targets.posting import TIMEOUT_S, refused_address
 
@@ -76,7 +77,16 @@ class Mail:
         return event.kind in TOLD
 
     async def send(self, message: Message) -> Outcome:
-        mail = self.mail_of(message, datetime.now(UTC))
+        return await self._hand_in(self.mail_of(message, datetime.now(UTC)), message.id)
+
+    def says(self, kind: NoteKind) -> bool:
+        return True
+
+    async def say(self, note: Note) -> Outcome:
+        mail = notes.mail(note, self._sender, self._to, self._board, datetime.now(UTC))
+        return await self._hand_in(mail, note.note_id)
+
+    async def _hand_in(self, mail: EmailMessage, message_id: str) -> Outcome:
         client: SMTP | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -90,7 +100,7 @@ class Mail:
             return _outcome_of(error)
         self._idle.append((asyncio.get_running_loop().time(), client))
         if wrong:
-            log.warning("recipients_refused", channel=self.name, event_id=message.id, count=len(wrong))
+            log.warning("recipients_refused", channel=self.name, event_id=message_id, count=len(wrong))
         return Outcome("delivered", "250" if not wrong else "250_some_refused")
 
     async def close(self) -> None:

@@ -18,9 +18,10 @@ import aiohttp
 import msgspec
 
 from schemas.followups import FollowupEvent, State
+from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
 from services.alerts.retries import MINUTE_MS, Outcome
-from services.alerts.targets import wording
+from services.alerts.targets import notes, wording
 from services.alerts.targets.posting import TIMEOUT_S, post
 
 URL: Final = "https://events.pagerduty.com/v2/enqueue"
@@ -74,7 +75,16 @@ class PagerDuty:
         return event.kind in _MOVES
 
     async def send(self, message: Message) -> Outcome:
-        outcome = await post(self._session, self._url, self.body_of(message), {}, self._timeout_s)
+        return await self._post(self.body_of(message))
+
+    def says(self, kind: NoteKind) -> bool:
+        return kind.startswith("alarm.")
+
+    async def say(self, note: Note) -> Outcome:
+        return await self._post(notes.pagerduty(note, self._key, self._severity, self._board))
+
+    async def _post(self, body: bytes) -> Outcome:
+        outcome = await post(self._session, self._url, body, {}, self._timeout_s)
         if outcome.status == "400":
             return replace(outcome, verdict="invalid")
         if outcome.status == "429":

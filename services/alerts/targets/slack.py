@@ -7,6 +7,7 @@ Source: docs.slack.dev, "Sending messages using incoming webhooks", "Formatting 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -23,6 +24,7 @@ from slack_sdk.models.blocks import (
 )
 
 from schemas.followups import FollowupEvent
+from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message, Told
 from services.alerts.grouping import TOLD
 from services.alerts.retries import Outcome
@@ -56,13 +58,26 @@ class Slack:
     async def send(self, message: Message) -> Outcome:
         return await post(self._session, self._url, self.body_of(message), {}, self._timeout_s)
 
+    def says(self, kind: NoteKind) -> bool:
+        return True
+
+    async def say(self, note: Note) -> Outcome:
+        blocks = [
+            HeaderBlock(text=PlainTextObject(text=note.headline[:150], emoji=False)),
+            _section("\n".join(map(escaped, note.lines))),
+            ContextBlock(elements=[_markdown(wording.minute(note.at_ms))], block_id=note.note_id),
+        ]
+        body = self._payload([note.headline, *note.lines], [*blocks, *self._link()])
+        return await post(self._session, self._url, body, {}, self._timeout_s)
+
     def body_of(self, message: Message) -> bytes:
         """The payload: `text` for notifications and readers, `blocks` for the eye."""
-        blocks = [block.to_dict() for block in self._blocks(message)]
-        fallback = "\n".join([wording.headline(message), *map(wording.one_line, message.told)])
+        return self._payload([wording.headline(message), *map(wording.one_line, message.told)], self._blocks(message))
+
+    def _payload(self, lines: Sequence[str], blocks: Sequence[Block]) -> bytes:
         payload: dict[str, Any] = {
-            "text": _cut(escaped(fallback)),
-            "blocks": blocks,
+            "text": _cut(escaped("\n".join(lines))),
+            "blocks": [block.to_dict() for block in blocks],
             "parse": "none",
             "link_names": False,
             "unfurl_links": False,
@@ -83,9 +98,12 @@ class Slack:
         # The id of the message stands in it too: Slack itself takes none.
         line = _markdown(" · ".join(word for word in small if word))
         blocks.append(ContextBlock(elements=[line], block_id=message.id[:255]))
-        if self._board:
-            blocks.append(ActionsBlock(elements=[ButtonElement(text="Open the board", url=self._board, action_id="b")]))
-        return blocks
+        return [*blocks, *self._link()]
+
+    def _link(self) -> list[Block]:
+        if not self._board:
+            return []
+        return [ActionsBlock(elements=[ButtonElement(text="Open the board", url=self._board, action_id="b")])]
 
 
 def _case(told: Told) -> list[Block]:

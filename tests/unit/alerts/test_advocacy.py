@@ -45,7 +45,7 @@ class Place:
         self.start()
 
     def start(self) -> None:
-        self.file = AlarmsFile(self.folder, lambda _: [speaker.name for speaker in self.speakers])
+        self.file = AlarmsFile(self.folder, lambda *_: [speaker.name for speaker in self.speakers])
         people = People(Cache(), self.table, wait_s=0.01)
         self.work = Alarms(None, self.file, list(self.speakers), 1, lambda: self.clock_ms, lambda: 0.0, people)
         self.advocacy = Advocacy("unused:9092", Asks(self.file), self.work)

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from services.alerts.alarms.counts import Unreachable
-from services.alerts.alarms.records import DAY_MS, Alarm, Note, alarm_id
+from services.alerts.alarms.records import DAY_MS, Alarm, Note, NoteKind, alarm_id
 from services.alerts.alarms.store import AlarmsFile
 from services.alerts.alarms.watch import Watch
 from services.alerts.alarms.work import Alarms
@@ -63,6 +63,9 @@ class FakeSpeaker:
         self.outcomes = list(outcomes)
         self.said: list[Note] = []
 
+    def says(self, kind: NoteKind) -> bool:
+        return True
+
     async def say(self, note: Note) -> Outcome:
         self.said.append(note)
         return self.outcomes.pop(0) if self.outcomes else Outcome("delivered", "204")
@@ -79,7 +82,7 @@ class Place:
         self.start()
 
     def start(self) -> None:
-        self.file = AlarmsFile(self.folder, lambda _: [speaker.name for speaker in self.speakers])
+        self.file = AlarmsFile(self.folder, lambda *_: [speaker.name for speaker in self.speakers])
         self.watch = Watch(self.counts, self.file, 0.05)
         self.work = Alarms(self.watch, self.file, self.speakers, 0.01, lambda: self.now_ms, lambda: 0.0)
 
@@ -272,8 +275,8 @@ async def test_a_note_says_since_when_how_far_and_where_the_answers_are(place: P
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
-    file = AlarmsFile(tmp_path, lambda _: [])
+    file = AlarmsFile(tmp_path, lambda *_: [])
     file._file.execute("PRAGMA user_version = 9")  # noqa: SLF001
     file.close()
     with pytest.raises(NotOurFile, match="version 9"):
-        AlarmsFile(tmp_path, lambda _: [])
+        AlarmsFile(tmp_path, lambda *_: [])

@@ -176,7 +176,7 @@ def check_alertmanager(headers: dict[str, str], body: bytes) -> tuple[str, list[
         wrong.append("times")
     if not labels["alertname"] or not all(isinstance(value, str) and value for value in labels.values()):
         wrong.append("labels")
-    return labels["case"], wrong
+    return labels.get("case") or labels["alarm"], wrong
 
 
 class _Hooks:
