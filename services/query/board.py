@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from services.query import followups, scores
+from services.query import alarms, followups, scores
+from services.query.alarms import AlarmRow
 from services.query.deps import Services
 from services.query.followups import ACTIVE, CaseRow, TeamCases
 from services.query.params import from_ms, when
@@ -21,6 +22,7 @@ from services.query.words import (
     change_text,
     due_text,
     excerpt,
+    falling_text,
     headline,
     margin_text,
     window_text,
@@ -44,6 +46,14 @@ class CasesLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Falling:
+    """A score alarm that stands, in one line. `window` is that of the answers since the fall, up to now."""
+
+    text: str
+    window: str
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One score as shown. `team` None: over all teams."""
 
@@ -56,6 +66,7 @@ class Card:
     direction: str
     spark: Spark | None
     cases: CasesLine | None
+    falling: Falling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +157,11 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
             )
         )
 
-    by_team, overall, cases = await asyncio.gather(
-        ask(shown, each=True), ask(None, each=False), followups.counts(own.store, shown, now_ms)
+    by_team, overall, cases, falls = await asyncio.gather(
+        ask(shown, each=True),
+        ask(None, each=False),
+        followups.counts(own.store, shown, now_ms),
+        alarms.standing(own.store, shown),
     )
     least = own.settings.min_sample
     return Board(
@@ -161,6 +175,7 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
                 minutes,
                 least,
                 _cases_line(cases.get(name), now_ms),
+                _falling(falls.get(name), as_of),
             )
             for name in shown
         ],
@@ -183,7 +198,21 @@ async def read_waiting(own: Services) -> Waiting:
     return Waiting(cards, sum(team.active for team in counts.values()), sum(team.overdue for team in counts.values()))
 
 
-def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases: CasesLine | None) -> Card:
+def _falling(alarm: AlarmRow | None, as_of: int) -> Falling | None:
+    if alarm is None:
+        return None
+    length = max(1, as_of - alarm.since * MINUTES_A_DAY)
+    return Falling(falling_text(alarm.since, alarm.was, alarm.fell_to), f"{length}m")
+
+
+def _card(
+    team: str | None,
+    points: list[Tally],
+    minutes: int,
+    least: int,
+    cases: CasesLine | None,
+    falling: Falling | None = None,
+) -> Card:
     now, before = points[-1], points[len(points) // 2]
     figures = numbers(now, least)
     moved = difference(now, before)
@@ -198,6 +227,7 @@ def _card(team: str | None, points: list[Tally], minutes: int, least: int, cases
         direction=_direction(moved) if comparable else "",
         spark=spark(points, least),
         cases=cases,
+        falling=falling,
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from services.query.views import Numbers
 from stream.domain.minutes import parse_window, window_name
-from stream.domain.scores import Difference
+from stream.domain.scores import Difference, Tally, display
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
@@ -88,6 +88,19 @@ def change_text(found: Difference | None, minutes: int) -> str:
     arrow = "▲" if points > 0 else "▼"
     chance = "" if found.p_value < CHANCE else ", maybe chance"
     return f"{arrow} {abs(points)} on {before}{chance}"
+
+
+def falling_text(since: int, was: Tally, fell_to: Tally) -> str:
+    """A score alarm in one line; `since` is a day since 1970.
+
+    >>> falling_text(20_000, Tally(2, 3, 5), Tally(4, 2, 4))
+    'fallen since 4 Oct: +30 before, 0 of 10 answers since'
+    """
+    day = date(1970, 1, 1) + timedelta(days=since)
+    return (
+        f"fallen since {day.day} {day:%b}: {signed(display(was) or 0)} before,"
+        f" {signed(display(fell_to) or 0)} of {answers_text(fell_to.total)} since"
+    )
 
 
 def span_text(seconds: float) -> str:

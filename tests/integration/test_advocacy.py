@@ -62,6 +62,7 @@ async def test_a_promoter_who_agreed_is_told_once_and_taken_back(engines: Engine
             kafka=engines.kafka,
             clickhouse=SecretStr(engines.clickhouse),
             alerts_dir=tmp_path / "alerts",
+            alerts_allow=("127.0.0.1",),
             alerts_webhook_url=receiver.url,
             alerts_webhook_secret=SecretStr(SECRET),
             alarms_false_share=0,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import clickhouse_connect
 import pytest
 from pydantic import SecretStr
@@ -16,10 +18,12 @@ from services.alerts.alarms.records import DAY_MS
 from services.alerts.alarms.watch import Watch
 from services.alerts.app import opened
 from services.common.settings import AlertsSettings
+from services.query.app import build_app
 from stream.domain.scores import Tally
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, now_ms, until
 from tests.unit.alerts.wire import Receiver
+from tests.unit.query.samples import READ_KEY, Api, served, settings
 
 pytestmark = pytest.mark.real
 
@@ -66,6 +70,7 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
             kafka=engines.kafka,
             clickhouse=SecretStr(dsn),
             alerts_dir=tmp_path / "alerts",
+            alerts_allow=("127.0.0.1",),
             alerts_webhook_url=receiver.url,
             alerts_webhook_secret=SecretStr(SECRET),
             alarms_every=timedelta(seconds=0.1),
@@ -73,6 +78,9 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
         async with opened(place) as alerts:
             looking = asyncio.create_task(alerts.alarms.run())
             await until(lambda: looking.done() or receiver.came, 20)
+            async with served(build_app(settings(dsn))) as api:
+                await until(lambda: _falling(api), 20)
+                line = await _falling(api)
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
             ((alarm, told),) = await alerts.alarms.file.listed("support", None, 9)
@@ -86,3 +94,13 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
     assert (sent["data"]["team"], sent["data"]["alarm_id"]) == ("support", alarm.alarm_id)
     assert (sent["data"]["before"]["nps"], sent["data"]["after"]["nps"]) == (30, -40)
     assert [one.note_id for one in told] == [headers["webhook-id"]]
+    assert ": +30 before, −40 of 100 answers since</a>" in line
+    assert re.search(r'href="/teams/support/explain\?window=1[3-5]\d{3}m"', line)
+
+
+async def _falling(api: Api) -> str:
+    """The line of the team's card that says so; empty: there is none."""
+    headers = {"Authorization": f"Bearer {READ_KEY}"}
+    async with aiohttp.ClientSession(headers=headers) as browser, browser.get(api.url + "/fragments/cards") as answer:
+        found = re.search(r'<p class="falling">.*</p>', await answer.text())
+    return found[0] if found else ""

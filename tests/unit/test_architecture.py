@@ -89,6 +89,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "services/alerts/people_table.py": "looks personal text up",
         "services/ingest/tables.py": "looks for what a person to be erased has said",
         "services/alerts/alarms/counts.py": "reads the counts that score alarms are found in",
+        "services/alerts/alarms/shown.py": "writes score alarms where the query service finds them",
         "deploy/migrate.py": "migrates the tables",
     },
     "aiohttp": {
@@ -105,6 +106,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "services/alerts/people_table.py": "the connections of the ClickHouse client",
         "services/ingest/tables.py": "the same",
         "services/alerts/alarms/counts.py": "the connections of the ClickHouse client",
+        "services/alerts/alarms/shown.py": "the connections of the ClickHouse client",
         "services/cli/client.py": "the client of a running instance",
         "services/cli/demo/play.py": "plays answers through the door",
         "services/cli/demo/receiver.py": "receives the demo's webhooks",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from services.alerts.alarms.counts import ClickHouseCounts
 from services.alerts.alarms.records import NoteKind, Speaker
+from services.alerts.alarms.shown import Shown
 from services.alerts.alarms.store import AlarmsFile
 from services.alerts.alarms.watch import Watch
 from services.alerts.alarms.work import Alarms
@@ -30,4 +31,6 @@ def made_of(
     stack.push_async_callback(counts.close)
     watch = Watch(counts, file, settings.alarms_false_share) if settings.alarms_false_share else None
     speakers = [channel for channel, _ in speaking]
-    return Alarms(watch, file, speakers, settings.alarms_every.total_seconds(), people=people)
+    shown = Shown(settings.clickhouse.get_secret_value())
+    stack.push_async_callback(shown.close)
+    return Alarms(watch, file, speakers, settings.alarms_every.total_seconds(), people=people, show=shown.write)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final
@@ -27,6 +27,8 @@ _AT_ONCE: Final = 50
 _REST_MS: Final = 5_000
 _random = SystemRandom().random
 
+Show = Callable[[Mapping[str, Alarm], int], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Whose:
@@ -47,8 +49,10 @@ class Alarms:
         now_ms: Callable[[], int] = wall_clock_ms,
         chance: Callable[[], float] = _random,
         people: People | None = None,
+        show: Show | None = None,
     ) -> None:
         self.file = file
+        self._show = show
         self._people = people
         self._watch = watch
         self._speakers = speakers
@@ -74,6 +78,12 @@ class Alarms:
         while True:
             try:
                 changed = await watch.look(self._now_ms())
+                if changed:
+                    self.wake()
+                newest = await self.file.newest()
+                metrics.ALARMS_OPEN.set(_open(newest))
+                if self._show is not None:
+                    await self._show(newest, self._now_ms())
             except (Unreachable, sqlite3.OperationalError) as error:
                 if isinstance(error, sqlite3.OperationalError) and not passing(error):
                     raise
@@ -82,9 +92,6 @@ class Alarms:
                 troubled = True
             else:
                 troubled = False
-                if changed:
-                    self.wake()
-                metrics.ALARMS_OPEN.set(_open(await self.file.newest()))
             await asyncio.sleep(self._every_s)
 
     async def _say(self) -> None:

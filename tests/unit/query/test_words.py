@@ -12,6 +12,7 @@ from services.query.words import (
     change_text,
     due_text,
     excerpt,
+    falling_text,
     headline,
     margin_text,
     rounded,
@@ -108,3 +109,8 @@ def test_there_is_no_spark_line_of_specks() -> None:
     assert spark([few] * 24 + [good], 5) is None
     assert spark([good, good, *[few] * 22, good], 5) is None
     assert spark([good, good, good, *[few] * 22], 5) is not None
+
+
+def test_a_score_alarm_is_one_line() -> None:
+    text = falling_text(20_000, Tally(360, 540, 900), Tally(600, 200, 201))
+    assert text == "fallen since 4 Oct: +30 before, −40 of 1,001 answers since"
