@@ -140,12 +140,21 @@ def ending(days: Days, since: int, before: Tally, raised: int, today: int) -> En
     withdrawn: what was known by the day it was raised, as it counts now, speaks of no fall any more. recovered: the
     score has risen. settled: the fall is 90 days old, and its level is what is usual now.
     """
-    known = fall({day: counts for day, counts in days.items() if day <= raised}, raised)
-    if known is None or known.evidence < 0:
+    if not _still_known(days, since, raised):
         return "withdrawn"
     if _is_back(days, since, before, today):
         return "recovered"
     return "settled" if today - since >= SINCE_DAYS else None
+
+
+def _still_known(days: Days, since: int, raised: int) -> bool:
+    """Whether the counts up to the day of the alarm still speak of a fall. Its own day mostly says so alone."""
+    before = sum((counts for day, counts in days.items() if since - BEFORE_DAYS <= day < since), start=_NONE)
+    after = sum((counts for day, counts in days.items() if since <= day <= raised), start=_NONE)
+    if evidence(before, after) > math.log(_STARTS):
+        return True
+    known = fall({day: counts for day, counts in days.items() if day <= raised}, raised)
+    return known is not None and known.evidence > 0
 
 
 def _is_back(days: Days, since: int, before: Tally, today: int) -> bool:

@@ -32,7 +32,7 @@ LIVE_PER_S_ONCE: Final = 40.0
 _ALERTS_SHOWN: Final = 5  # of a burst; each one is shown once the sample has been played
 
 
-class _Screen:
+class Screen:
     """What the demo tells a person, on stderr; silent with `--json`."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -50,6 +50,12 @@ class _Screen:
             output.note(text)
 
     def alert(self, body: dict[str, Any]) -> None:
+        if body["type"] == "alarm.raised":
+            data = body["data"]
+            was, now = (round(data[name]["nps"]) for name in ("before", "after"))
+            self.say(f"  alarm  {data['team']}: the score fell from {was} to {now}, since {data['since']}")
+        if body["type"] != "followup.raised":
+            return
         self._alerts += 1
         if self.chatty or self._alerts <= _ALERTS_SHOWN:
             data = body["data"]
@@ -75,7 +81,7 @@ def run_demo(data: Path, port_base: int | None, *, once: bool, as_json: bool) ->
 
 
 async def _demo(data: Path, port_base: int | None, *, once: bool, as_json: bool) -> None:
-    screen = _Screen(quiet=as_json)
+    screen = Screen(quiet=as_json)
     began_s = time.monotonic()
     first = not (data / "client.json").exists()
     async with receiver(screen.alert) as inbox, AsyncExitStack() as stack:
@@ -101,9 +107,7 @@ def _briefly(line: str) -> str:
     return printable(" ".join(re.sub(r"^\S+ \[\w+ *\] ", "", line).split()), 40)
 
 
-async def _play(
-    client: ClientFile, inbox: Inbox, screen: _Screen, ready_s: float, *, once: bool, as_json: bool
-) -> None:
+async def _play(client: ClientFile, inbox: Inbox, screen: Screen, ready_s: float, *, once: bool, as_json: bool) -> None:
     since_ms = wall_clock_ms()
     sample = draw(secrets.token_hex(4), since_ms)
     at_least = await _send(client, sample, screen, LIVE_PER_S_ONCE if once else LIVE_PER_S)
@@ -140,7 +144,7 @@ async def _play(
         await _until_stopped()
 
 
-async def _send(client: ClientFile, sample: Sample, screen: _Screen, per_s: float) -> str:
+async def _send(client: ClientFile, sample: Sample, screen: Screen, per_s: float) -> str:
     """Send the sample; the positions it reached."""
     async with Client(Door(client.ingest, client.keys["write"]), connections=32) as door:
         with screen.steps() as progress:

@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from schemas.responses import ResponseIn
+from services.cli.demo.command import Screen
 from services.cli.demo.receiver import receiver
 from services.cli.demo.recount import Entry, Recount, recount
 from services.cli.demo.sample import DIPPING, WEEK_MS, draw
@@ -159,3 +160,20 @@ class TestRecount:
         result = Recount()
         result.apply(Entry("team", 0, 0, {"type": "tick"}))
         assert result.answers == {}
+
+
+def test_the_demo_shows_alerts_and_alarms_and_passes_over_the_rest(capfd: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(quiet=False)
+    screen.alert({"type": "alarm.ended", "data": {}})
+    screen.alert(
+        {
+            "type": "alarm.raised",
+            "data": {"team": "checkout", "since": "2026-11-20", "before": {"nps": 56.4}, "after": {"nps": -12.5}},
+        }
+    )
+    case = {"team": "support", "score": 3, "comment": None, "respondent": {"name": "Ada Berg"}}
+    screen.alert({"type": "followup.raised", "data": case})
+    said = capfd.readouterr().err
+    assert "alarm  checkout: the score fell from 56 to -12, since 2026-11-20" in said
+    assert "alert  support: Ada Berg gave 3: no comment" in said
+    assert said.count("\n") == 2

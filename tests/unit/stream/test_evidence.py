@@ -63,11 +63,11 @@ def test_bets_on_one_kind_of_answer_are_fair_whatever_the_score() -> None:
 )
 def test_it_is_just_below_the_least_gain_against_any_score(before: Tally, since: Tally) -> None:
     found = evidence(before, since)
-    least = min(gain(before, since, m / 200) for m in range(-200, 201))
+    least = min(gain(before, since, m / 1_000) for m in range(-1_000, 1_001))
     if found:
-        assert least - 0.4 <= found <= least + 1e-6
+        assert least - 0.06 <= found <= least + 1e-6
     elif bets.worth_a_look(before, since):
-        assert least <= 0.4
+        assert least <= 0.06
 
 
 @pytest.mark.parametrize(
