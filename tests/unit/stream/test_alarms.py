@@ -209,7 +209,7 @@ def test_of_many_alarms_few_are_false() -> None:
         pytest.param(1, 2_000, falls.USUAL, id="1-a-day"),
         pytest.param(30, 600, (0.1, 0.2, 0.7), id="30-a-day-60-points"),
         pytest.param(30, 600, (0.5, 0.3, 0.2), id="30-a-day-minus-30-points"),
-        pytest.param(100, 200, (0.3, 0.1, 0.6), id="100-a-day-all-or-nothing"),
+        pytest.param(100, 500, (0.3, 0.1, 0.6), id="100-a-day-all-or-nothing"),
     ],
 )
 def test_of_quiet_teams_at_most_5_percent_get_a_false_alarm_in_90_days(
