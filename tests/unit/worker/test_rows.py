@@ -45,6 +45,9 @@ def named(table: str, row: Row) -> dict[str, Any]:
     return dict(zip(TABLES[table], row, strict=True))
 
 
+NOT_THE_SINKS = {"alarms"}  # written by the alerts service
+
+
 class TestTables:
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Tables and their columns as the migrations make them, without what ClickHouse works out itself."""
@@ -63,7 +66,7 @@ class TestTables:
         return found
 
     def test_are_those_of_the_migrations_with_the_same_columns_in_the_same_order(self) -> None:
-        assert self.columns() == dict(TABLES)
+        assert {name: columns for name, columns in self.columns().items() if name not in NOT_THE_SINKS} == dict(TABLES)
 
     def test_positions_come_last(self) -> None:
         assert list(TABLES)[-1] == "positions"
