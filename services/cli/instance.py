@@ -21,7 +21,7 @@ from schemas.generations import Generation
 from services.cli.codes import Exit, Fail
 
 # What client commands read from the environment, beside the settings of the services.
-CLIENT_VARIABLES: Final = frozenset({"PULSE_URL", "PULSE_KEY", "PULSE_DATA"})
+CLIENT_VARIABLES: Final = frozenset({"PULSE_URL", "PULSE_KEY", "PULSE_DATA", "PULSE_TEAMS"})
 DEFAULT_DATA: Final = Path(".pulse")
 
 Data = Annotated[

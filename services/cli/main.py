@@ -1,4 +1,4 @@
-"""All commands of `pulse`: here those that run something; `commands_…` have the others.
+"""All commands of `pulse`: here those that run something; the modules `commands_…` have the others.
 
 Each body lives elsewhere and is imported when it runs, so that `--help` is instant.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import commands_alerts, commands_read, commands_write
+from services.cli import commands_alerts, commands_config, commands_read, commands_write
 from services.cli.base import app
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
@@ -21,7 +21,7 @@ PortBase = Annotated[
 ]
 
 
-__all__ = ["app", "commands_alerts", "commands_read", "commands_write"]
+__all__ = ["app", "commands_alerts", "commands_config", "commands_read", "commands_write"]
 
 
 @app.command()
@@ -153,23 +153,6 @@ def repartition(
     run_repartition(
         partitions=partitions, generation=generation, undo=undo, drop_old=drop_old, data=data, as_json=as_json
     )
-
-
-config = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Settings of the services.")
-app.add_typer(config, name="config")
-
-
-@config.command()
-def check(
-    services: Annotated[
-        list[str] | None, typer.Argument(help="ingest, worker, sink, query, alerts; default all.", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Check the PULSE_ variables of the environment: missing, wrong and misspelled ones."""
-    from services.cli.configuration import check as check_settings
-
-    check_settings(services or [], as_json=as_json)
 
 
 def _service(name: str) -> None:

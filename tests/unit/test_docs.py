@@ -31,6 +31,7 @@ from services.common.settings import AlertsSettings, QuerySettings
 from services.ingest import openapi, pages
 from services.query import routes_pages
 from services.query.app import build_app as build_query
+from services.teams.reading import read as read_teams
 
 REPO: Final = Path(__file__).parents[2]
 DOCS: Final = REPO / "docs"
@@ -154,6 +155,13 @@ def test_every_answer_in_the_docs_is_one_the_door_takes() -> None:
     assert len(bodies) == 2
     for body in bodies:
         msgspec.convert(json.loads(body), ResponseIn)
+
+
+def test_every_piece_of_a_file_of_teams_in_the_docs_can_be_used() -> None:
+    page = (DOCS / "guide" / "teams.md").read_text(encoding="utf-8")
+    pieces = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(pieces) > 4
+    assert all(read_teams(piece.replace('"on-call", ', "").replace('"on-call"', '"ada"')) for piece in pieces)
 
 
 def anchors(page: Path) -> set[str]:
