@@ -14,6 +14,7 @@ from schemas.commands import (
     ErasureIn,
     KnownAs,
     MarkIn,
+    PolicyAccepted,
     WhoseKey,
     WindowsAccepted,
     WindowsIn,
@@ -83,7 +84,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
         "send",
         topics.FEEDBACK,
         "An operator's command. EraseRespondent and Windows go to every partition.",
-        ("Exclude", "Include", "Erase", "EraseRespondent", "Windows"),
+        ("Exclude", "Include", "Erase", "EraseRespondent", "Windows", "Policy"),
     ),
     Flow("worker", "receive", topics.FEEDBACK, "Folds the log into scores and follow-ups. Group pulse-worker."),
     Flow("worker", "send", topics.FEEDBACK, "Time has passed; nothing else has come by.", ("Tick",)),
@@ -105,6 +106,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("sink", "receive", topics.TEAM_SCORES, "To the table scores."),
     Flow("sink", "receive", topics.TEAM_CHANGES, "To the tables panes, answers, corrections and positions."),
     Flow("sink", "receive", topics.FOLLOWUPS, "To the tables followups, followup_events and positions."),
+    Flow("sink", "receive", topics.TEAM_POLICIES, "To the table policies."),
     Flow("sink", "receive", topics.REJECTS, "To the table rejects."),
     Flow("sink", "send", topics.REJECTS, "Records and rows that could not be stored."),
     Flow("query", "receive", topics.TEAM_SCORES, "Live events, from the end of the topic. No group."),
@@ -129,7 +131,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
 # What crosses the ingest door.
 BODIES: Final[tuple[Any, ...]] = (
     *(ResponseIn, Accepted, BatchResult, ProblemBody),
-    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureFound, ErasureAccepted, WindowsIn, WindowsAccepted),
+    *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureFound, ErasureAccepted, WindowsIn, WindowsAccepted, PolicyAccepted),
 )
 
 # Keys that show where murmur2 puts them: for a producer in another language.

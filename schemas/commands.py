@@ -79,6 +79,15 @@ class WindowsAccepted(msgspec.Struct, frozen=True):
     receipts: list[Receipt]
 
 
+class PolicyAccepted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """202: the log holds what the team promises. `until_ms`: how far its calendar is expanded; not around the clock."""
+
+    team: str
+    rev: str
+    receipt: Receipt
+    until_ms: int | None = None
+
+
 class KnownAs(msgspec.Struct, frozen=True):
     """200: the keyed hash under which the log knows a person."""
 

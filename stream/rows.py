@@ -14,6 +14,7 @@ from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, Correction, PaneChange, Position
 from schemas.followups import Case, FollowupEvent, FollowupRecord
 from schemas.people import Person, rolled_after, split_person_key
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import ids
@@ -46,6 +47,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         *("version", "clock", "level", "raised_at"),
     ),
     "corrections": (*("id", "team", "known_at", "as_of", "cause", "response_id", "deltas", "windows", "version"),),
+    "policies": (
+        *("team", "version", "set_at", "rev", "until", "contact_ms", "resolve_ms", "root_causes", "config"),
+    ),
     "rejects": ("id", "topic", "partition", "offset", "at", "reason", "detail", "key", "record"),
     "positions": ("topic", "partition", "through", "version"),
 }
@@ -58,6 +62,7 @@ Key = tuple[str, str]  # (team, response_id)
 _CHANGES: Final[msgspec.json.Decoder[ChangesRecord]] = msgspec.json.Decoder(ChangesRecord)
 _FOLLOWUPS: Final[msgspec.json.Decoder[FollowupRecord]] = msgspec.json.Decoder(FollowupRecord)
 _SCORES: Final = msgspec.json.Decoder(TeamScores)
+_POLICIES: Final = msgspec.json.Decoder(TeamPolicy)
 _PEOPLE: Final = msgspec.json.Decoder(Person)
 _REJECTS: Final = msgspec.json.Decoder(Reject)
 
@@ -105,6 +110,19 @@ def followups_rows(_: bytes | None, value: bytes | None, offset: int, generation
         yield "followup_events", _event(record)
 
 
+def policies_rows(_: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:
+    """The row of a `team-policies.v1` record. Working hours stay in the log: nobody asks for them by SQL."""
+    record = _POLICIES.decode(_needed(value))
+    policy = record.policy
+    yield (
+        "policies",
+        (
+            *(record.team, record.version, record.at_ms, policy.rev, policy.until_ms),
+            *(policy.contact_ms, policy.resolve_ms, policy.root_causes, msgspec.json.encode(policy.config).decode()),
+        ),
+    )
+
+
 def people_rows(key: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:
     """The row of a `people.v1` record. A tombstone becomes a deleted row; what only ends a segment has none.
 
@@ -147,6 +165,7 @@ ROWS_OF: Final[Mapping[str, Callable[[bytes | None, bytes | None, int, int], Row
     topics.TEAM_CHANGES: changes_rows,
     topics.TEAM_SCORES: scores_rows,
     topics.FOLLOWUPS: followups_rows,
+    topics.TEAM_POLICIES: policies_rows,
     topics.PEOPLE: people_rows,
     topics.REJECTS: rejects_rows,
 }

@@ -45,6 +45,7 @@ class Plan:
         """Along the line: the door first, so that everything behind it drains; the engines last, together."""
         workers = tuple(child.name for child in self.services if child.name.startswith("worker-"))
         return (
+            ("teams",),
             ("ingest",),
             workers,
             ("sink",),
@@ -55,9 +56,18 @@ class Plan:
 
 
 def make_plan(
-    data: Path, base: int, workers: int, secrets: Secrets, kafka: str | None = None, clickhouse: str | None = None
+    data: Path,
+    base: int,
+    workers: int,
+    secrets: Secrets,
+    kafka: str | None = None,
+    clickhouse: str | None = None,
+    teams: Path | None = None,
 ) -> Plan:
-    """The processes of the instance in `data`. An engine whose address is given is used, not started."""
+    """The processes of the instance in `data`. An engine whose address is given is used, not started.
+
+    `teams`: the file of teams, which a process of its own keeps in force.
+    """
     ports = ports_of(base, workers)
     engines = []
     if kafka is None:
@@ -96,7 +106,18 @@ def make_plan(
         | {"PULSE_ALERTS_PORT": str(ports["alerts"]), "PULSE_ALERTS_DIR": str(data / "alerts")},
     }
     services = tuple(_service(name, ports[name], env) for name, env in environments.items())
-    return Plan(base, kafka, clickhouse, tuple(engines), services)
+    keeping = () if teams is None else (_teams(data, teams),)
+    return Plan(base, kafka, clickhouse, tuple(engines), (*services, *keeping))
+
+
+def _teams(data: Path, file: Path) -> Child:
+    command = (sys.executable, "-m", "services.cli", "config", "apply", str(file), "--watch", "--data", str(data))
+    # An address or a key for somebody else's instance is not for this one.
+    return Child("teams", command, str(file), _at_once, {"PULSE_URL": "", "PULSE_KEY": ""})
+
+
+async def _at_once() -> bool:
+    return True
 
 
 def _kafka(data: Path, address: str, ports: Mapping[str, int]) -> Child:

@@ -29,12 +29,19 @@ log = structlog.get_logger()
 
 
 def up(
-    data: Path, port_base: int | None, workers: int, as_json: bool, kafka: str | None, clickhouse: str | None
+    data: Path,
+    port_base: int | None,
+    workers: int,
+    as_json: bool,
+    kafka: str | None,
+    clickhouse: str | None,
+    teams: Path | None = None,
 ) -> int:
     """Run an instance in `data` until SIGTERM or SIGINT; the process's exit code.
 
     `port_base`: None for the usual ports, or others when those are taken; 0 for any free ones. `kafka`,
-    `clickhouse`: clusters to use instead of engines of our own (else PULSE_KAFKA, PULSE_CLICKHOUSE).
+    `clickhouse`: clusters to use instead of engines of our own (else PULSE_KAFKA, PULSE_CLICKHOUSE). `teams`: a file
+    of teams to keep in force.
     With `as_json` one line on stdout tells when everything is ready, and where.
     """
     _log_to_stderr()
@@ -47,7 +54,7 @@ def up(
             clickhouse = with_database(clickhouse or os.environ.get("PULSE_CLICKHOUSE") or None)
             elsewhere = [*(["kafka", "kafka-controller"] if kafka else []), *(["clickhouse"] if clickhouse else [])]
             base = choose(port_base, home.last_port_base(), workers, frozenset(elsewhere))
-            plan = make_plan(home.root, base, workers, secrets, kafka, clickhouse)
+            plan = make_plan(home.root, base, workers, secrets, kafka, clickhouse, teams)
             home.remember_port_base(base)
             asyncio.run(_supervise(home, plan, secrets, as_json))
     except ValueError as error:

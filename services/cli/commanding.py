@@ -59,8 +59,8 @@ def mark(kind: str, team: str, response_id: str, reason: str, where: Doors, wait
     async def run() -> tuple[str, bool]:
         async with Client(where.ingest) as ingest, Client(where.query) as query:
             path = f"{_path(team, response_id)}/{kind}"
-            receipt = _position((await ingest.send("POST", path, {"reason": reason}))["receipt"])
-            return receipt, await _seen(query, [receipt], _deadline(wait_s))
+            receipt = position_of((await ingest.send("POST", path, {"reason": reason}))["receipt"])
+            return receipt, await was_seen(query, [receipt], deadline_in(wait_s))
 
     receipt, seen = asyncio.run(run())
     document = {"team": team, "response_id": response_id, kind: reason, "position": receipt, "seen": seen}
@@ -88,8 +88,8 @@ def set_windows(windows: list[str], where: Doors, wait_s: float, *, as_json: boo
     async def run() -> tuple[list[str], bool]:
         async with Client(where.ingest) as ingest, Client(where.query) as query:
             told = await ingest.send("POST", "/v1/windows", {"windows": windows})
-            positions = [_position(receipt) for receipt in told["receipts"]]
-            return positions, await _seen(query, positions, _deadline(wait_s))
+            positions = [position_of(receipt) for receipt in told["receipts"]]
+            return positions, await was_seen(query, positions, deadline_in(wait_s))
 
     positions, seen = asyncio.run(run())
     document = {"windows": windows, "positions": positions, "seen": seen}
@@ -103,7 +103,7 @@ def _live(windows: list[str]) -> str:
 def _tell(document: dict[str, Any], line: str, wait_s: float, *, as_json: bool) -> None:
     """Say that a command has been seen to be done. Raises Fail when it has not."""
     if not document["seen"]:
-        raise _behind(wait_s, document)
+        raise behind(wait_s, document)
     if as_json:
         output.print_json(document)
     else:
@@ -130,7 +130,7 @@ def erase(whom: Whom, where: Doors, wait_s: float, *, dry_run: bool, sure: bool,
     if not document["complete"]:
         if not as_json:
             certificate.show(document)
-        raise _behind(wait_s, document)
+        raise behind(wait_s, document)
     if as_json:
         output.print_json(document)
     else:
@@ -183,7 +183,7 @@ async def _counted(
 async def _erased(known: Sequence[Erasure], where: Doors, wait_s: float) -> list[Erasure]:
     async with Client(where.ingest) as ingest, Client(where.query) as query:
         sent = [await _send(erasure, ingest) for erasure in known]
-        deadline = _deadline(wait_s)
+        deadline = deadline_in(wait_s)
         return [await _done(erasure, query, where.alerts, deadline) for erasure in sent]
 
 
@@ -194,13 +194,13 @@ async def _send(erasure: Erasure, ingest: Client) -> Erasure:
     else:
         body = {"respondent_key": subject["respondent_key"]}
         receipts = (await ingest.send("POST", "/v1/erasures", body))["receipts"]
-    return replace(erasure, positions=tuple(_position(receipt) for receipt in receipts))
+    return replace(erasure, positions=tuple(position_of(receipt) for receipt in receipts))
 
 
 async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: float) -> Erasure:
     """Wait until the fold and the read side are past it and no text is left; what there is then."""
     clock = asyncio.get_running_loop().time
-    if not await _seen(query, erasure.positions, deadline):
+    if not await was_seen(query, erasure.positions, deadline):
         return erasure
     while True:
         now = await _held(erasure.answers, query)
@@ -240,7 +240,7 @@ async def _pending(cases: Sequence[str], alerts: Door | None) -> int | None:
         return None
 
 
-async def _seen(query: Client, positions: Sequence[str], deadline: float) -> bool:
+async def was_seen(query: Client, positions: Sequence[str], deadline: float) -> bool:
     """Whether the fold has committed, and the read side shows, everything up to these positions in time."""
     wanted = {int(partition): int(offset) for partition, _, offset in (one.partition(":") for one in positions)}
     while True:
@@ -262,14 +262,17 @@ def _path(team: str, response_id: str) -> str:
     return f"/v1/teams/{quote(team, safe='')}/responses/{quote(response_id, safe='')}"
 
 
-def _deadline(wait_s: float) -> float:
+def deadline_in(wait_s: float) -> float:
+    """The loop's time in so many seconds."""
     return asyncio.get_running_loop().time() + wait_s
 
 
-def _position(receipt: dict[str, Any]) -> str:
+def position_of(receipt: dict[str, Any]) -> str:
+    """A receipt as `partition:offset`."""
     return f"{receipt['partition']}:{receipt['offset']}"
 
 
-def _behind(wait_s: float, document: dict[str, Any]) -> Fail:
+def behind(wait_s: float, document: dict[str, Any]) -> Fail:
+    """The failure of a command that the log holds and nobody has seen to be done."""
     text = f"the log holds the command, but within {wait_s:g} s it was not seen to be done everywhere; run it again"
     return Fail(Exit.NOT_READY, text, document | {"error": text, "exit_code": int(Exit.NOT_READY)})

@@ -31,12 +31,20 @@ def up(
     workers: Annotated[int, typer.Option(help="Stream workers.", min=1, max=16)] = 1,
     kafka: Annotated[str | None, typer.Option(help="Use this Kafka, host:port, instead of starting one.")] = None,
     clickhouse: Annotated[str | None, typer.Option(help="Use this ClickHouse URL instead of starting one.")] = None,
+    teams: Annotated[
+        Path | None, typer.Option(help="A file of teams to keep in force, also as it changes.", envvar="PULSE_TEAMS")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start everything on this machine, and keep it running until Ctrl-C."""
     from deploy.local.up import up as supervise
 
-    raise typer.Exit(supervise(data, port_base, workers, as_json, kafka, clickhouse))
+    if teams is not None:
+        from services.cli.teams.command import policies
+
+        policies(teams)  # a file that cannot be used is told before anything is started
+        teams = teams.resolve()
+    raise typer.Exit(supervise(data, port_base, workers, as_json, kafka, clickhouse, teams))
 
 
 @app.command()

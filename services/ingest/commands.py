@@ -1,4 +1,4 @@
-"""Commands of an operator: do not count an answer, count it again, forget an answer or a person.
+"""Commands of an operator: do not count an answer, count it again, forget an answer or a person, set windows, promise.
 
 Each passes, in this order: an admin key, its type and size, its fields, the log. Doing one twice is harmless, so a
 503 may always be sent again. Their OpenAPI operations stand in `openapi.py`.
@@ -22,18 +22,20 @@ from schemas.commands import (
     KnownAs,
     MarkIn,
     PersonIn,
+    PolicyAccepted,
     WhoseKey,
     WindowsAccepted,
     WindowsIn,
 )
-from schemas.feedback import Erase, EraseRespondent, Exclude, Include, Windows
+from schemas.feedback import Erase, EraseRespondent, Exclude, Include, Policy, Windows
 from schemas.generations import FIRST, Generation
 from schemas.responses import Accepted, FieldError, RespondentIn, ResponseId, Team
 from services.common.clock import wall_clock_ms
 from services.common.keys import Keyring
-from services.common.problems import Forbidden, Problem, Unauthorized, Unavailable
+from services.common.problems import Forbidden, Invalid, Problem, Unauthorized, Unavailable
 from services.ingest import metrics, strict
 from services.ingest.body import JSON, SINGLE_LIMIT, Gone, media_type, read_body
+from services.ingest.policies import policy_in
 from services.ingest.port import NotHeld, Outgoing, Publisher
 from services.ingest.whose import Secrets, Stored, Whole, whole
 from stream.domain.minutes import are_windows, parse_window
@@ -44,6 +46,7 @@ ERASE_PATH: Final = "/v1/teams/{team}/responses/{response_id}"
 ERASURES_PATH: Final = "/v1/erasures"
 WINDOWS_PATH: Final = "/v1/windows"
 KEYS_PATH: Final = "/v1/respondent-keys"
+POLICY_PATH: Final = "/v1/teams/{team}/policy"
 RETRY_AFTER_S: Final = 1
 AT_ONCE: Final = 500  # erasures of single answers on their way to the log
 
@@ -105,6 +108,16 @@ def router(
         receipts = await _everywhere(publisher, generation, "windows", Windows(minutes))
         return _reply(202, WindowsAccepted(list(minutes), receipts))
 
+    @routes.put(POLICY_PATH)
+    async def set_policy(request: Request) -> Response:
+        team = _in_path(request)["team"]
+        try:
+            policy = await policy_in(await _json(request), wall_clock_ms())
+        except Invalid as invalid:
+            raise _counted(invalid) from None
+        (receipt,) = await _held(publisher, "policy", [_outgoing(generation, team, policy)])
+        return _reply(202, PolicyAccepted(team, policy.rev, receipt, policy.until_ms))
+
     @routes.post(KEYS_PATH)
     async def known_as(request: Request) -> Response:
         asked = await _body(request, WhoseKey)
@@ -127,33 +140,43 @@ def _admin(keyring: Keyring) -> Any:
 
 def _named(request: Request) -> tuple[str, str]:
     """Team and id out of the address. Raises Invalid with `team`, `response_id` or both."""
+    found = _in_path(request)
+    return found["team"], found["response_id"]
+
+
+def _in_path(request: Request) -> dict[str, str]:
+    """What the address names. Raises Invalid with each that is wrong."""
     found: dict[str, str] = request.path_params
-    errors = [error for name, of in _IN_PATH.items() for error in strict.walk(found[name], of, name)]
+    errors = [error for name, value in found.items() for error in strict.walk(value, _IN_PATH[name], name)]
     if errors:
         raise _counted(strict.invalid(errors))
-    return found["team"], found["response_id"]
+    return found
 
 
 async def _body(request: Request, of: type[Body]) -> Body:
     """The body, checked like that of an answer.
 
-    Raises:  UnsupportedMedia, TooLarge, TooSlow, NotJson; Invalid with the path of every bad field.
+    Raises:  what `_json` raises; Invalid with the path of every bad field.
     """
-    headers = dict(request.scope["headers"])
-    try:
-        media_type(headers, (JSON,))
-        raw = await read_body(request.receive, headers, SINGLE_LIMIT)
-        value: Any = strict.load(raw)
-    except Gone:
-        raise Problem("the client is gone") from None
-    except Problem as problem:
-        raise _counted(problem) from None
+    value: Any = await _json(request)
     errors = [*strict.walk(value, inspect.type_info(of))]
     if isinstance(value, strict.Members):
         errors += _rules(value, of)
     if errors:
         raise _counted(strict.invalid(strict.told(errors)))
     return msgspec.convert(value, of)
+
+
+async def _json(request: Request) -> Any:
+    """The body as it is read, unchecked. Raises UnsupportedMedia, TooLarge, TooSlow, NotJson."""
+    headers = dict(request.scope["headers"])
+    try:
+        media_type(headers, (JSON,))
+        return strict.load(await read_body(request.receive, headers, SINGLE_LIMIT))
+    except Gone:
+        raise Problem("the client is gone") from None
+    except Problem as problem:
+        raise _counted(problem) from None
 
 
 def _rules(value: strict.Members, of: type[Body]) -> Iterator[FieldError]:
@@ -207,9 +230,10 @@ async def _one(
     return _reply(202, Accepted(response_id, receipt))
 
 
-def _outgoing(generation: Generation, team: str, record: Exclude | Include | Erase) -> Outgoing:
+def _outgoing(generation: Generation, team: str, record: Exclude | Include | Erase | Policy) -> Outgoing:
     key = team.encode()
-    return Outgoing(record.response_id, key, generation.partition_of(key), msgspec.json.encode(record))
+    response_id = "" if isinstance(record, Policy) else record.response_id
+    return Outgoing(response_id, key, generation.partition_of(key), msgspec.json.encode(record))
 
 
 async def _forget(publisher: Publisher, generation: Generation, found: Whole) -> list[Any]:

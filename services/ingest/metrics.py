@@ -7,7 +7,7 @@ from typing import Final, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 Outcome = Literal["accepted", "rejected", "retry"]
-Command = Literal["exclude", "include", "erase", "erase_respondent", "windows"]
+Command = Literal["exclude", "include", "erase", "erase_respondent", "windows", "policy"]
 
 ANSWERS: Final = Counter(
     "pulse_ingest_answers_total", "Answers by outcome: accepted, rejected (bad fields) or retry (not held)", ["outcome"]

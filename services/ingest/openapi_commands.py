@@ -13,22 +13,44 @@ from schemas.commands import (
     ErasureIn,
     KnownAs,
     MarkIn,
+    PolicyAccepted,
     WhoseKey,
     WindowsAccepted,
     WindowsIn,
 )
 from schemas.responses import TEAM_PATTERN, UUID_PATTERN, Accepted
 from services.ingest.body import SINGLE_LIMIT
-from services.ingest.commands import ERASE_PATH, ERASURES_PATH, EXCLUDE_PATH, INCLUDE_PATH, KEYS_PATH, WINDOWS_PATH
+from services.ingest.commands import (
+    ERASE_PATH,
+    ERASURES_PATH,
+    EXCLUDE_PATH,
+    INCLUDE_PATH,
+    KEYS_PATH,
+    POLICY_PATH,
+    WINDOWS_PATH,
+)
+from services.teams.models import Team
 
 _REFERENCES, SCHEMAS = msgspec.json.schema_components(
-    (MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, ErasureFound, Accepted, WindowsIn, WindowsAccepted),
+    (
+        *(MarkIn, WhoseKey, KnownAs, ErasureIn, ErasureAccepted, ErasureFound, Accepted),
+        *(WindowsIn, WindowsAccepted, PolicyAccepted),
+    ),
     ref_template="#/components/schemas/{name}",
 )
-_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _FOUND, _ACCEPTED, _WINDOWS, _LISTED = _REFERENCES
+_MARK, _WHOSE, _KNOWN_AS, _ERASURE, _ERASED, _FOUND, _ACCEPTED, _WINDOWS, _LISTED, _PROMISED = _REFERENCES
+
+_TEAM: Final = Team.model_json_schema(ref_template="#/components/schemas/{model}")
+SCHEMAS.update(_TEAM.pop("$defs"))
+SCHEMAS["Team"] = _TEAM
 
 _SAFE: Final = f"Doing it twice is harmless. A body may have {SINGLE_LIMIT} bytes."
 _PERSON: Final = {"respondent": {"email": "ada@example.com"}}
+_PROMISE: Final = {
+    "timezone": "Europe/Copenhagen",
+    "calendar": {"hours": {"mon-fri": "09:00-17:00"}, "holidays": ["DK"]},
+    "clocks": {"contact": "10h", "resolve": "3d", "reminders": ["1h"]},
+}
 _IN_PATH: Final = [
     {"name": "team", "in": "path", "required": True, "schema": {"type": "string", "pattern": TEAM_PATTERN}},
     {
@@ -129,6 +151,18 @@ def operations(problems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 f"partition holds the list; the last one in the log holds. {_SAFE}",
                 _LISTED,
                 requestBody=body(_WINDOWS, {"windows": ["1h", "24h", "7d", "30d", "90d"]}),
+            )
+        },
+        POLICY_PATH: {
+            "put": command(
+                "put_policy",
+                "What a team promises from now on",
+                "The team's table of `teams.toml` as JSON, with nothing inherited. Its calendar is expanded to working "
+                "hours in UTC, a year and more ahead: send it again before that is over. Cases that are open keep "
+                f"what they were promised. {_SAFE}",
+                _PROMISED,
+                parameters=_IN_PATH[:1],
+                requestBody=body({"$ref": "#/components/schemas/Team"}, _PROMISE),
             )
         },
         KEYS_PATH: {

@@ -29,6 +29,7 @@ from services.query import (
     routes_followups,
     routes_live,
     routes_pages,
+    routes_policies,
     routes_scores,
     routes_stored,
 )
@@ -49,7 +50,7 @@ _DRAIN_S: Final = 10
 
 _ROUTES: Final = (
     *(routes_scores, routes_explain, routes_answers, routes_stored),
-    *(routes_followups, routes_live, routes_pages),
+    *(routes_followups, routes_policies, routes_live, routes_pages),
 )
 
 
@@ -96,16 +97,7 @@ def build_app(
     )
     app.state.services = own
     http.install(app, ready=lambda: _not_ready(own.store))
-    modules = (
-        routes_scores,
-        routes_explain,
-        routes_answers,
-        routes_stored,
-        routes_followups,
-        routes_live,
-        routes_pages,
-    )
-    for routes in modules:
+    for routes in _ROUTES:
         app.include_router(routes.router)
     openapi.install(app)
     app.add_middleware(Finish)

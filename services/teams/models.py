@@ -170,7 +170,7 @@ class Team(Table):
     name: Text | None = None
     timezone: Zone = "UTC"
     calendar: Calendar = Calendar(around_the_clock=True)
-    clocks: Clocks = Clocks()
+    clocks: Clocks = Field(default_factory=Clocks)
     escalation: Annotated[tuple[Level, ...], Field(max_length=MOST_POINTS)] = ()
     on_call: OnCall | None = None
     routes: Annotated[tuple[Route, ...], Field(max_length=100)] = ()

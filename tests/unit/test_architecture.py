@@ -30,7 +30,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
     "stream/domain": ("schemas", "stream.domain"),
     "services": (),
     "services/common": ("schemas", "services.common"),
-    "services/teams": ("schemas", "services.teams"),
+    "services/teams": ("schemas", "stream.domain", "services.teams"),
     "services/ingest": (*DOOR, "services.teams", "services.ingest"),
     "services/query": (*DOOR, "services.query"),
     "services/alerts": (*DOOR, "services.teams", "services.alerts"),

@@ -106,7 +106,7 @@ def routes() -> dict[str, set[str]]:
 def test_every_route_of_every_service_is_documented_and_no_other_is() -> None:
     page = (DOCS / "guide" / "http.md").read_text(encoding="utf-8")
     parts = re.split(r"^## ", page, flags=re.MULTILINE)
-    said = {part.split()[0]: set(re.findall(r"`((?:GET|POST|DELETE) /[^`?]*)`", part)) for part in parts[1:]}
+    said = {part.split()[0]: set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", part)) for part in parts[1:]}
     health = said.pop("All")
     assert health == {"GET /livez", "GET /readyz", "GET /metrics"}
     assert {name: there | health for name, there in said.items()} == {

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.feedback import Policy
 from services.cli import output
 from services.cli.codes import Exit, Fail
 from services.common.clock import wall_clock_ms
 from services.teams import calendars, rota, routing, zones
 from services.teams.models import Calendar, Team, day_minutes
+from services.teams.policies import policies_in
 from services.teams.reading import BadTeams, Configured, read
 from services.teams.words import WEEK, Span
 
@@ -22,13 +25,25 @@ AHEAD: Final = timedelta(days=366)
 
 def load(file: Path) -> dict[str, Configured]:
     """The teams of a file. Fails when it cannot be read, with every line of it that is wrong."""
-    try:
+    with told(file):
         return read(text_of(file))
+
+
+def policies(file: Path) -> dict[str, Policy]:
+    """The record of each team of a file. Fails as `load` does, and where a calendar makes no record."""
+    with told(file):
+        return policies_in(text_of(file), wall_clock_ms())
+
+
+@contextmanager
+def told(file: Path) -> Iterator[None]:
+    """Makes a failure of everything that is wrong with a file."""
+    try:
+        yield
     except BadTeams as error:
         lines = [f"{file}:{wrong.line}: {wrong.path} {wrong.message}".replace(":  ", ": ") for wrong in error.wrong]
-        told = f"{output.counted(len(lines), 'thing')} to put right"
-        text = "\n".join([f"{file} cannot be used: {told}", *lines])
-        raise Fail(Exit.USAGE, text, _document(file, error)) from None
+        text = f"{file} cannot be used: {output.counted(len(lines), 'thing')} to put right"
+        raise Fail(Exit.USAGE, "\n".join([text, *lines]), _document(file, error)) from None
 
 
 def text_of(file: Path) -> str:
@@ -46,7 +61,7 @@ def check(files: Sequence[Path], others: Sequence[str], *, as_json: bool) -> Non
     if len(files) != 1 or others:
         raise Fail(Exit.USAGE, "check one file of teams at a time, or services")
     (file,) = files
-    teams = load(file)
+    teams = policies(file)
     if as_json:
         output.print_json({"ok": True, "file": str(file), "teams": [*teams]})
     else:

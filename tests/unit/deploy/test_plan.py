@@ -55,9 +55,21 @@ def test_everything_that_is_started_is_stopped_along_the_line(tmp_path: Path) ->
     made = plan(tmp_path)
     names = [child.name for child in (*made.engines, *made.services)]
     order = [name for group in made.stop_order for name in group]
-    assert sorted(order) == sorted(names)
-    assert order[0] == "ingest"
+    assert sorted(order) == sorted([*names, "teams"])
+    assert order[:2] == ["teams", "ingest"]
     assert set(order[-2:]) == {"kafka", "clickhouse"}
+
+
+def test_a_file_of_teams_has_a_process_that_keeps_it_in_force(tmp_path: Path) -> None:
+    file = tmp_path / "teams.toml"
+    made = make_plan(tmp_path, 8600, 1, SECRETS, teams=file)
+    child = made.services[-1]
+    assert child.name == "teams"
+    assert child.command[1:] == (
+        *("-m", "services.cli", "config", "apply", str(file), "--watch", "--data", str(tmp_path)),
+    )
+    assert made.stop_order[0] == ("teams",)
+    assert "teams" not in [each.name for each in plan(tmp_path).services]
 
 
 def test_a_cluster_whose_address_is_given_is_used_and_not_started(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ _BOT = '{"reason":"bot"}'
 _ERASURES = "/v1/erasures"
 _KEYS = "/v1/respondent-keys"
 _WINDOWS = "/v1/windows"
+_POLICY = "/v1/teams/emea/policy"
+_OFFICE = '{"calendar":{"hours":{"mon":"09:00-17:00"},%s}}'
 _PERSON = '{"respondent":{"email":"zaphod@example.com"}}'
 
 
@@ -109,6 +111,49 @@ WINDOWS = [
         ("a number", "[60]", "windows[0]"),
     )
 ]
+POLICIES = [
+    _field(f"a policy: {name}", _POLICY, body, *paths, method="PUT")
+    for name, body, paths in (
+        ("an array", "[]", ("$",)),
+        ("null", "null", ("$",)),
+        ("an unknown field", '{"team":"emea"}', ("team",)),
+        ("no zone", '{"timezone":"zaphod"}', ("timezone",)),
+        ("a number for a name", '{"name":7}', ("name",)),
+        ("lengths", '{"clocks":{"contact":"10","resolve":5}}', ("clocks.contact", "clocks.resolve")),
+        ("a calendar without hours", '{"calendar":{"holidays":["DK"]}}', ("calendar",)),
+        (
+            "bad hours",
+            '{"calendar":{"hours":{"mon":"9-17","x":"09:00-17:00"}}}',
+            ("calendar.hours.mon", "calendar.hours.x"),
+        ),
+        ("no country", _OFFICE % '"holidays":["XX"]', ("calendar.holidays[0]",)),
+        ("a route to nobody", '{"routes":[{"to":["a"]},{"to":[]}]}', ("routes[1].to",)),
+        (
+            "a date that is a number",
+            '{"calendar":{"hours":{"mon":"09:00-17:00"},"closed":[1]}}',
+            ("calendar.closed[0]",),
+        ),
+        ("a score that is a fraction", '{"routes":[{"scores":[1.5],"to":["a"]}]}', ("routes[0].scores[0]",)),
+        (
+            "a field that stands twice",
+            '{"name":"a","name":"b","clocks":{"contact":"1h","contact":"1h"}}',
+            ("clocks.contact", "name"),
+        ),
+        (
+            "too little work",
+            '{"calendar":{"hours":{"mon":"00:00-00:01"},"closed":["2020-01-01..2099-12-31"]}}',
+            ("calendar",),
+        ),
+        (
+            "too many pieces",
+            '{"calendar":{"hours":{"mon-sun":["06:00-09:00","10:00-12:00","13:00-20:00"]}}}',
+            ("calendar",),
+        ),
+        ("nested deep", '{"name":' + "[" * 400 + "]" * 400 + "}", ("name",)),
+    )
+]
+POLICIES.append(_field("a policy of no team", "/v1/teams/Emea/policy", "{}", "team", method="PUT"))
+POLICIES.append(BadCommand("a policy posted", 405, "method_not_allowed", _POLICY, "{}"))
 BODIES = [
     bad
     for path, good in ((_MARK, _BOT), (_ERASURES, _PERSON), (_KEYS, _PERSON))
@@ -131,4 +176,4 @@ BODIES = [
         ),
     )
 ]
-ALL: list[BadCommand] = [*MARKS, *ADDRESSES, *PEOPLE, *ERASURES, *WINDOWS, *BODIES]
+ALL: list[BadCommand] = [*MARKS, *ADDRESSES, *PEOPLE, *ERASURES, *WINDOWS, *POLICIES, *BODIES]

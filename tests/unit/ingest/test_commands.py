@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Reason, Windows
+from schemas.feedback import Answer, Erase, EraseRespondent, Exclude, FeedbackRecord, Include, Policy, Reason, Windows
 from schemas.topics import FEEDBACK, PARTITIONS, partition_of
 from services.ingest.commands import ERASE_PATH, EXCLUDE_PATH, INCLUDE_PATH
 from services.ingest.door import Door
+from stream.domain.policies import flaw
 from tests.unit.ingest import bad_commands
 from tests.unit.ingest.bad_commands import BadCommand
 from tests.unit.ingest.fakes import ADMIN, IMPORT, READ, WIDGET, WRITE, FakeLog, Reply, ask, door, post
@@ -28,6 +29,7 @@ EVERY = [
     pytest.param("DELETE", ERASE, None, id="erase"),
     pytest.param("POST", "/v1/erasures", EMAIL, id="erase a respondent"),
     pytest.param("POST", "/v1/windows", {"windows": ["1h"]}, id="set the windows"),
+    pytest.param("PUT", "/v1/teams/emea/policy", {}, id="set a policy"),
     pytest.param("POST", "/v1/respondent-keys", EMAIL, id="ask for a key"),
 ]
 WRITING = EVERY[:-1]
@@ -75,6 +77,40 @@ async def test_the_windows_stand_in_every_partition_without_a_key() -> None:
     assert held(log) == [Windows((90, 1_440, 527_040))] * PARTITIONS
     assert [(each.team, each.partition) for each in log.held] == [(None, number) for number in range(PARTITIONS)]
     assert [receipt["partition"] for receipt in reply.json()["receipts"]] == [*range(PARTITIONS)]
+
+
+async def test_what_a_team_promises_is_a_record_of_that_team_with_its_calendar_expanded() -> None:
+    log = FakeLog()
+    table = {
+        "timezone": "Europe/Copenhagen",
+        "calendar": {"hours": {"mon-fri": "09:00-17:00"}, "holidays": ["DK"], "closed": ["2026-12-24"]},
+        "clocks": {"contact": "4h", "resolve": "2d", "reminders": ["30m", "1h"]},
+        "escalation": [{"after": "0m", "to": ["lead"]}, {"after": "1d", "to": ["head"]}],
+        "root_causes": ["billing"],
+    }
+    reply = await command(door(log), "PUT", "/v1/teams/emea/policy", table)
+    (policy,) = held(log)
+    assert isinstance(policy, Policy)
+    receipt = {"topic": FEEDBACK, "partition": partition_of(b"emea"), "offset": 0}
+    wanted = {"team": "emea", "rev": policy.rev, "receipt": receipt, "until_ms": policy.until_ms}
+    assert (reply.status, reply.json()) == (202, wanted)
+    assert [(each.team, each.partition, each.person) for each in log.held] == [(b"emea", partition_of(b"emea"), None)]
+    hour_ms = 3_600_000
+    assert (policy.contact_ms, policy.resolve_ms, policy.raise_within_ms) == (4 * hour_ms, 16 * hour_ms, 168 * hour_ms)
+    assert policy.remind_ms == (hour_ms, hour_ms // 2)
+    assert policy.escalate_ms == (0, 8 * hour_ms)
+    assert policy.root_causes == ("billing",)
+    assert policy.config == table
+    assert {policy.open[at + 1] - policy.open[at] for at in range(0, len(policy.open), 2)} == {8 * hour_ms}
+    assert flaw(policy) is None
+
+
+async def test_around_the_clock_has_no_hours_and_no_end() -> None:
+    log = FakeLog()
+    reply = await command(door(log), "PUT", "/v1/teams/emea/policy", {})
+    (policy,) = held(log)
+    assert policy == Policy(policy.rev if isinstance(policy, Policy) else "")
+    assert reply.json().keys() == {"team", "rev", "receipt"}
 
 
 async def test_erasing_a_person_stands_in_every_partition_without_a_key() -> None:
@@ -189,12 +225,13 @@ async def test_the_document_describes_each_command_with_its_bodies_and_its_key()
         ("delete", ERASE_PATH),
         ("post", "/v1/erasures"),
         ("post", "/v1/windows"),
+        ("put", "/v1/teams/{team}/policy"),
         ("post", "/v1/respondent-keys"),
     }
     for method, path in admin:
         operation = document["paths"][path][method]
         assert {"401", "403", "422", "503"} <= operation["responses"].keys()
-        assert ("requestBody" in operation) == (method == "post")
+        assert ("requestBody" in operation) == (method in ("post", "put"))
     assert document["components"]["schemas"]["MarkIn"]["properties"]["reason"]["enum"] == sorted(
         ["test", "bot", "invalid", "duplicate_person"]
     )

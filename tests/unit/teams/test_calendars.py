@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services.teams import calendars
 from services.teams.calendars import AHEAD, Interval, UnknownRegion, span_of, working
 from services.teams.models import Calendar
+from stream.domain.promise import deadline
 from tests.unit.teams.configs import ms, team
 
 HOUR_MS = 3_600_000
@@ -22,14 +23,10 @@ MINUTE_MS = 60_000
 OFFICE = 'calendar = { hours = { mon-fri = "09:00-17:00" } }'
 
 
-def due(intervals: tuple[Interval, ...] | None, start_ms: int, promise_ms: int) -> int:
-    """When so much working time has gone by."""
-    for opens, closes in intervals or ((start_ms, start_ms + promise_ms),):
-        left = closes - max(opens, start_ms)
-        if left >= promise_ms:
-            return max(opens, start_ms) + promise_ms
-        promise_ms -= max(0, left)
-    raise AssertionError("the calendar ends before the promise")
+def due(intervals: tuple[Interval, ...] | None, until_ms: int, start_ms: int, promise_ms: int) -> int:
+    """When the fold says that so much working time has gone by."""
+    hours = tuple(edge for interval in intervals or () for edge in interval)
+    return deadline(hours, until_ms if hours else None, start_ms, promise_ms)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +49,9 @@ def due(intervals: tuple[Interval, ...] | None, start_ms: int, promise_ms: int) 
 )
 def test_ten_hours_as_in_the_contract(zone: str, calendar: str, start: str, end: str) -> None:
     found = team(f'timezone = "{zone}"\n{calendar}')
-    expanded = working(found.calendar, found.timezone, *span_of(ms(start)))
-    assert due(expanded, ms(start), found.clocks.contact.ms()) == ms(end)
+    begins, ends = span_of(ms(start))
+    expanded = working(found.calendar, found.timezone, begins, ends)
+    assert due(expanded, ends, ms(start), found.clocks.contact.ms()) == ms(end)
 
 
 def hours_of(text: str, first: str, until: str, zone: str = "Europe/Copenhagen") -> list[tuple[str, str]]:
@@ -257,8 +255,10 @@ def calendars_of_a_year(draw: st.DrawFn) -> Calendar:
 def test_the_working_time_to_the_deadline_is_exactly_the_promise(
     calendar: Calendar, zone: str, start: int, promise: int
 ) -> None:
-    expanded = working(calendar, zone, *span_of(start * MINUTE_MS))
-    at_ms = due(expanded, start * MINUTE_MS, promise * MINUTE_MS)
+    begins, ends = span_of(start * MINUTE_MS)
+    expanded = working(calendar, zone, begins, ends)
+    at_ms = due(expanded, ends, start * MINUTE_MS, promise * MINUTE_MS)
+    assert at_ms < ends
     elapsed = sum(open_at(calendar, zone, minute * MINUTE_MS) for minute in range(start, at_ms // MINUTE_MS))
     assert at_ms % MINUTE_MS == 0
     assert elapsed == promise

@@ -11,8 +11,10 @@ import pytest
 
 from schemas import topics
 from schemas.changes import AnswerChange, Correction, PaneChange, PaneDelta, Position, TeamChanges, WindowMove
+from schemas.feedback import Policy
 from schemas.followups import Case, FollowupEvent
 from schemas.people import Person, person_key
+from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import Counts, TeamScores, WindowScore
 from stream.rows import ROWS_OF, TABLES, Row
@@ -71,9 +73,8 @@ class TestTables:
     def test_positions_come_last(self) -> None:
         assert list(TABLES)[-1] == "positions"
 
-    def test_every_topic_but_the_log_and_the_policies_has_rows(self) -> None:
-        apart = {topics.FEEDBACK, topics.TEAM_POLICIES}
-        assert set(ROWS_OF) == {topic.name for topic in topics.TOPICS} - apart
+    def test_every_topic_but_the_log_has_rows(self) -> None:
+        assert set(ROWS_OF) == {topic.name for topic in topics.TOPICS} - {topics.FEEDBACK}
 
 
 class TestChanges:
@@ -284,3 +285,24 @@ class TestRejects:
 def test_what_is_no_record_of_the_topic_is_a_value_error(topic: str, value: bytes | None) -> None:
     with pytest.raises((msgspec.DecodeError, ValueError)):
         list(ROWS_OF[topic](b"acme", value, 0, 1))
+
+
+def test_a_policy_becomes_a_row_without_its_hours() -> None:
+    config = {"timezone": "UTC", "name": "Zürich"}
+    policy = Policy(
+        "abc", contact_ms=2, resolve_ms=3, open=(10, 20), until_ms=30, root_causes=("billing",), config=config
+    )
+    ((table, row),) = rows(topics.TEAM_POLICIES, TeamPolicy("acme", 7, AT_MS, policy))
+    assert table == "policies"
+    found = named(table, row)
+    assert msgspec.json.decode(found.pop("config")) == config
+    assert found == {
+        "team": "acme",
+        "version": 7,
+        "set_at": AT_MS,
+        "rev": "abc",
+        "until": 30,
+        "contact_ms": 2,
+        "resolve_ms": 3,
+        "root_causes": ("billing",),
+    }
