@@ -47,9 +47,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         *("version", "clock", "level", "raised_at"),
     ),
     "corrections": (*("id", "team", "known_at", "as_of", "cause", "response_id", "deltas", "windows", "version"),),
-    "policies": (
-        *("team", "version", "set_at", "rev", "until", "contact_ms", "resolve_ms", "root_causes", "config"),
-    ),
+    "policies": (*("team", "version", "set_at", "rev", "until", "contact_ms", "resolve_ms", "root_causes", "config"),),
     "rejects": ("id", "topic", "partition", "offset", "at", "reason", "detail", "key", "record"),
     "positions": ("topic", "partition", "through", "version"),
 }

@@ -141,6 +141,19 @@ def replay(
 
 
 @app.command()
+def rehearse(
+    teams: commands_config.Teams = commands_config.DEFAULT_TEAMS,
+    days: Annotated[int, typer.Option(help="How far back to tell of.", min=1, max=400)] = 90,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Play the log with the promises of a file: how many alerts, missed deadlines and calls at night it would mean."""
+    from services.cli.rehearse.command import run_rehearsal
+
+    run_rehearsal(teams, days, data, as_json=as_json)
+
+
+@app.command()
 def repartition(
     partitions: Annotated[
         int | None, typer.Option(help="Copy the log to so many partitions.", min=1, max=10_000, show_default=False)

@@ -102,7 +102,7 @@ class Clocks(Table):
 
 
 class Level(Table):
-    """One level of escalation: whom to tell when the first contact is overdue for so long, in working time."""
+    """One level of escalation: whom to tell when a promise has been broken for so long, in working time."""
 
     after: Delay
     to: Annotated[tuple[Name, ...], Field(min_length=1)]

@@ -49,26 +49,31 @@ def policy_of(team: Team, document: Mapping[str, Any], now_ms: int) -> Policy:
 
     Within a quarter the same team always makes the same record; `rev` is a hash of all the rest. Raises Unfit.
     """
+    policy = over(team, document, calendars.span_of(now_ms))
+    hours = policy.open
+    ahead_ms = sum(max(0, hours[at + 1] - max(hours[at], now_ms)) for at in range(0, len(hours), 2))
+    if team.calendar.hours is not None and ahead_ms < policy.resolve_ms:
+        raise Unfit(("calendar",), "works so little in the next two years that the promise cannot be kept")
+    encoded = msgspec.json.encode(policy, order="deterministic")
+    if len(encoded) + REV_DIGITS > MOST_BYTES:
+        raise Unfit(("calendar",), f"has too many pieces: a team with all its hours has at most {MOST_BYTES} bytes")
+    return structs.replace(policy, rev=hashlib.sha256(encoded).hexdigest()[:REV_DIGITS])
+
+
+def over(team: Team, document: Mapping[str, Any], span: calendars.Interval) -> Policy:
+    """What a team promises, its calendar expanded over a span of time; without a `rev`."""
     day, clocks = day_minutes(team.calendar), team.clocks
     contact_ms = clocks.contact.ms(day)
-    resolve_ms = max(contact_ms, clocks.resolve.ms(day))  # the usual three days may be short ones
-    begins, ends = calendars.span_of(now_ms)
-    working = calendars.working(team.calendar, team.timezone, begins, ends)
-    if working is not None and sum(max(0, closes - max(opens, now_ms)) for opens, closes in working) < resolve_ms:
-        raise Unfit(("calendar",), "works so little in the next two years that the promise cannot be kept")
-    policy = Policy(
+    working = calendars.working(team.calendar, team.timezone, *span)
+    return Policy(
         rev="",
         contact_ms=contact_ms,
-        resolve_ms=resolve_ms,
+        resolve_ms=max(contact_ms, clocks.resolve.ms(day)),  # the usual three days may be short ones
         open=tuple(edge for interval in working or () for edge in interval),
-        until_ms=None if working is None else ends,
+        until_ms=span[1] if working else None,
         remind_ms=tuple(sorted((one.ms(day) for one in clocks.reminders), reverse=True)),
         escalate_ms=tuple(level.after.ms(day) for level in team.escalation),
         raise_within_ms=clocks.raise_within.ms(),
         root_causes=team.root_causes,
         config=dict(document),
     )
-    encoded = msgspec.json.encode(policy, order="deterministic")
-    if len(encoded) + REV_DIGITS > MOST_BYTES:
-        raise Unfit(("calendar",), f"has too many pieces: a team with all its hours has at most {MOST_BYTES} bytes")
-    return structs.replace(policy, rev=hashlib.sha256(encoded).hexdigest()[:REV_DIGITS])

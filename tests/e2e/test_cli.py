@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from services.cli.codes import Exit
 from tests.e2e.instances import REPO, Instance, environment, pulse, running
+from tests.engines import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -47,6 +49,24 @@ def test_a_team_nobody_heard_of_is_not_found(instance: Instance) -> None:
     done = instance.pulse("score", "nobody")
     assert done.returncode == Exit.NOT_FOUND
     assert "nobody" in done.stderr
+
+
+def test_a_file_of_teams_is_put_in_force_once_and_rehearsed(instance: Instance, tmp_path: Path) -> None:
+    file = tmp_path / "teams.toml"
+    file.write_text('[teams.promised]\nclocks = { contact = "1h", resolve = "2h" }\ntargets = ["mail"]\n')
+    applied = instance.says("config", "apply", str(file))
+    assert [(one["team"], one["changed"]) for one in applied["teams"]] == [("promised", True)]
+    wait_for(lambda: instance.pulse("config", "history", "promised").returncode == 0, 30)
+    assert not instance.says("config", "apply", str(file))["teams"][0]["changed"]
+    now = datetime.now(UTC).isoformat()
+    send(instance, tmp_path, [f"promised,2,{now}", f"promised,9,{now}"])
+    (case,) = instance.says("followups", "--team", "promised")["items"]
+    raised, due = (datetime.fromisoformat(case[name]) for name in ("raised_at", "contact_due_at"))
+    assert due - raised == timedelta(hours=1)
+    file.write_text('[teams.promised]\ntargets = ["mail"]\n')
+    told = instance.says("rehearse", "--days", "1", "--teams", str(file))
+    assert (told["teams"][0]["cases"], told["teams"][0]["contact_breached"]) == (1, 0)
+    assert [(one["target"], one["messages"]) for one in told["targets"]] == [("mail", 1)]
 
 
 def test_live_events_arrive_as_they_happen(instance: Instance, tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ class Watched:
             bad_file = "problems" in fail.document or found is None
             self.due_s = now_s + (AGAIN_S if bad_file else RETRY_S)
             problem = fail.message if bad_file else str(fail.document.get("error", fail.message))
-            log.error("teams_refused" if bad_file else "teams_not_applied", file=str(self.file), problem=problem)
+            if bad_file:
+                log.error("teams_refused", file=str(self.file), problem=problem)
+            else:
+                log.warning("teams_not_applied", file=str(self.file), problem=problem, again_in_s=RETRY_S)
             return
         self.due_s = now_s + AGAIN_S
         changed = [outcome.team for outcome in outcomes if outcome.position is not None]
