@@ -18,7 +18,6 @@ from schemas.people import Person, person_key
 from services.cli import output
 from services.cli.rehearse.play import Gathered, Instead, begin
 from services.cli.rehearse.report import Counted, count
-from services.cli.replay.command import BATCH
 from services.cli.replay.place import Place, find_place, log_of
 from services.cli.teams.command import load
 from services.cli.teams.command import policies as checked
@@ -28,7 +27,7 @@ from services.teams import calendars, policies
 from services.teams.models import Team
 from services.teams.reading import Configured
 from stream.app import WORKER_GROUP, calm_gc
-from stream.batches import records_off_the_wire
+from stream.fetched import records_off_the_wire
 from stream.log import KafkaLog
 from stream.replay import Progressed, fold_log
 from stream.state import State, shared_memory
@@ -40,7 +39,7 @@ _TEAM_COLUMNS: Final = (
     *("reminders", "escalations"),
 )
 _TARGET_COLUMNS: Final = (
-    *("team", "target", "messages", "of new cases", "reminders", "escalations"),
+    *("team", "target", "messages", "of new cases", "reminders", "deadlines missed", "escalations"),
     *("at night", "waited"),
 )
 _person: Final = msgspec.json.Decoder(Person)
@@ -142,7 +141,7 @@ async def _comments(place: Place, kafka: str, wanted: Iterable[tuple[str, str]])
 
 
 def _log(place: Place, kafka: str, topic: str) -> KafkaLog:
-    return KafkaLog(kafka, place.generation.group(WORKER_GROUP), BATCH, place.generation.topic(topic))
+    return KafkaLog(kafka, place.generation.group(WORKER_GROUP), place.generation.topic(topic))
 
 
 def _looks_for_words(team: Team) -> bool:

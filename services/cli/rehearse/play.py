@@ -21,11 +21,10 @@ from stream.domain.work import Effects
 from stream.log import Log
 
 _TICK: Final = msgspec.json.encode(Tick())
-# What people are told of; that a promise is broken is told by the escalation.
+# What people are told of.
 TOLD: Final[frozenset[Kind]] = frozenset(
-    {"followup.raised", "followup.reopened", "followup.reminder", "followup.escalated"}
+    {"followup.raised", "followup.reopened", "followup.reminder", "followup.breached", "followup.escalated"}
 )
-BREACHED: Final[Kind] = "followup.breached"
 
 
 class _Kind(msgspec.Struct):
@@ -132,6 +131,6 @@ class Gathered:
         case = event.case
         if case.team not in self._teams or not self._since_ms <= event.at_ms <= self._until_ms:
             return
-        if event.kind in TOLD or event.kind == BREACHED:
+        if event.kind in TOLD:
             attributes = self._attributes.get((case.team, case.response_id), {})
             self.tellings.append(Telling(event.at_ms, event.kind, case, event.clock, event.level or 0, attributes))

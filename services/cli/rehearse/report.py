@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.cli.rehearse.play import BREACHED, Telling
+from services.cli.rehearse.play import Telling
 from services.teams.models import Team
 from services.teams.routing import Facts, at_night, targets_for
 
@@ -30,6 +30,7 @@ class OfTarget:
     messages: int = 0
     cases: int = 0
     reminders: int = 0
+    breaches: int = 0
     escalations: int = 0
     at_night: int = 0
     waited: int = 0
@@ -49,12 +50,6 @@ def count(teams: Mapping[str, Team], tellings: Iterable[Telling], comments: Mapp
     for telling in sorted(tellings, key=lambda telling: (telling.at_ms, telling.case.case_id)):
         case = telling.case
         of_team = found.teams[case.team]
-        if telling.kind == BREACHED:
-            if telling.clock == "contact":
-                of_team.contact_breached += 1
-            else:
-                of_team.resolve_breached += 1
-            continue
         _add(of_team, telling)
         for name, at_ms, waited in _told(teams[case.team], telling, comments):
             target = found.targets.setdefault((case.team, name), OfTarget())
@@ -86,7 +81,14 @@ def _told(team: Team, telling: Telling, comments: Mapping[tuple[str, str], str])
 
 
 def _add(counts: OfTeam | OfTarget, telling: Telling) -> None:
-    if telling.kind == "followup.reminder":
+    if telling.kind == "followup.breached":
+        if isinstance(counts, OfTarget):
+            counts.breaches += 1
+        elif telling.clock == "contact":
+            counts.contact_breached += 1
+        else:
+            counts.resolve_breached += 1
+    elif telling.kind == "followup.reminder":
         counts.reminders += 1
     elif telling.kind == "followup.escalated":
         counts.escalations += 1

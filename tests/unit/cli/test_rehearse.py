@@ -97,7 +97,7 @@ async def test_what_would_be_told_is_routed_with_the_answer_s_attributes() -> No
     gathered = await rehearsed(a_log(), START_MS)
     counted = count({NAME: read(TOML)[NAME].team}, gathered.tellings, {})
     assert {name: asdict(counts)["messages"] for name, counts in counted.targets.items()} == {
-        (NAME, "gold"): 3,
+        (NAME, "gold"): 5,
         (NAME, "head"): 2,
         (NAME, "lead"): 2,
     }
@@ -173,11 +173,11 @@ def test_a_team_that_names_nobody_is_told_of_as_every_team_is() -> None:
     assert [*counted.teams] == ["t", "u"]
 
 
-def test_a_broken_promise_is_counted_and_nobody_is_told_of_it() -> None:
+def test_a_broken_promise_is_counted_by_its_clock_and_told() -> None:
     tellings = [Telling(0, "followup.breached", case(), clock) for clock in ("contact", "resolve", "resolve")]
     counted = count({"t": Team()}, tellings, {})
     assert (counted.teams["t"].contact_breached, counted.teams["t"].resolve_breached) == (1, 2)
-    assert counted.targets == {}
+    assert asdict(counted.targets["t", EVERYBODY])["breaches"] == 3
 
 
 def test_a_bad_file_is_told_before_anything_is_looked_for(pulse: Pulse, tmp_path: Path) -> None:
