@@ -25,6 +25,8 @@ from stream.domain.view import LogRecord, View
 from stream.domain.work import Effects, Work
 
 AT_ONCE: Final = 128  # records read before they are applied: few enough to be in the processor's cache still
+OF_NO_TEAM: Final = (Tick, EraseRespondent, Windows, CarryWindows, Unusable)
+OF_A_TEAM: Final = (Policy, Carry)  # and of none of its answers
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 
 # A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
@@ -118,9 +120,7 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
     messages = read_all([record.value for record in records])
     for record, message in zip(records, messages, strict=True):
         at_ms = appended_ms(record)
-        if not isinstance(message, Answer) and isinstance(
-            message, Tick | EraseRespondent | Windows | CarryWindows | Unusable
-        ):
+        if not isinstance(message, Answer) and isinstance(message, OF_NO_TEAM):
             steps.append((record, at_ms, message, None, b"", None))
             continue
         team = teams.get(record.key)
@@ -130,7 +130,7 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
         if isinstance(team, Unusable):
             steps.append((record, at_ms, team, None, b"", None))
             continue
-        if isinstance(message, Policy | Carry):
+        if not isinstance(message, Answer) and isinstance(message, OF_A_TEAM):
             steps.append((record, at_ms, message, team, b"", None))
             continue
         prefixes = team.prefixes
