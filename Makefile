@@ -23,7 +23,7 @@ demo: $(VENV)/.run ## Start everything, play a sample, show the result (ONCE=1 e
 	@$(VENV)/bin/pulse demo $(if $(ONCE),--once) $(if $(DATA),--data $(DATA))
 
 test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
-	$(RUN) pytest -m 'not soak'
+	PYTHONDONTWRITEBYTECODE= $(RUN) pytest -m 'not soak' # the hundreds of processes it starts compile nothing twice
 quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s
 	PYTHONDONTWRITEBYTECODE= $(RUN) pytest -q --numprocesses 3 --dist worksteal \
 	  -m 'not real and not browser and not soak' tests/unit tests/contract
