@@ -57,6 +57,7 @@ ROWS: dict[str, Row] = {
         *("c-1", "acme", AT_MS, MINUTE * 60, "late", "a-1", [(MINUTE * 60, "all", 3, -1)]),
         *([(60, "latest", [1, 0, 0], [0, 0, 1])], 7),
     ),
+    "policies": ("acme", 7, AT_MS, "rev-1", AT_MS, 36_000_000, 259_200_000, ("slow", "rude"), '{"a":1}'),
     "rejects": ("r-1", "feedback.v1", 15, 1 << 40, AT_MS, "undecodable", "not JSON", "acme", b"\x00\xff{"),
     "positions": ("team-changes.v1", 15, 9, 7),
 }
@@ -66,7 +67,7 @@ def instant(column: str, value: Any) -> Any:
     """Times as the client reads them."""
     if value is not None and column in ("minute", "as_of", "valid_until"):
         return datetime.fromtimestamp(value, UTC)
-    if value is not None and (column == "at" or column.endswith("_at")):
+    if value is not None and (column in ("at", "until") or column.endswith("_at")):
         return datetime.fromtimestamp(value / 1000, UTC)
     return list(value) if isinstance(value, tuple) else value
 
