@@ -49,18 +49,28 @@ SAID: Final[dict[State, dict[Clock, frozenset[int]]]] = {
 
 def start(work: Work, case: Case) -> Case:
     """Both clocks start now: somebody is to see to the case, for the first time or again."""
-    policy = policies.of(work, case.team)
+    contact_due_ms, resolve_due_ms = started(work, case.team, case.callback_ms)
+    return structs.replace(case, contact_due_ms=contact_due_ms, resolve_due_ms=resolve_due_ms)
+
+
+def started(work: Work, team: str, callback_ms: int | None) -> tuple[int, int]:
+    """When the two clocks of a case are due that start now."""
+    policy = policies.of(work, team)
     due_ms = promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.resolve_ms)
-    return start_contact(work, structs.replace(case, resolve_due_ms=due_ms))
+    return contact_started(work, team, callback_ms), due_ms
 
 
 def start_contact(work: Work, case: Case) -> Case:
-    """The first clock starts now. It is due when the customer has asked to be called, if that is still to come."""
-    if case.callback_ms is not None and case.callback_ms > work.known_ms:
-        return structs.replace(case, contact_due_ms=case.callback_ms)
-    policy = policies.of(work, case.team)
-    due_ms = promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.contact_ms)
-    return structs.replace(case, contact_due_ms=due_ms)
+    """The first clock starts now."""
+    return structs.replace(case, contact_due_ms=contact_started(work, case.team, case.callback_ms))
+
+
+def contact_started(work: Work, team: str, callback_ms: int | None) -> int:
+    """When a first clock is due that starts now: when the customer has asked to be called, if that is to come."""
+    if callback_ms is not None and callback_ms > work.known_ms:
+        return callback_ms
+    policy = policies.of(work, team)
+    return promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.contact_ms)
 
 
 def kept(work: Work, case: Case, after_ms: int | None = None) -> Case:
@@ -93,13 +103,14 @@ def _points(policy: Policy, case: Case) -> list[Point]:
     hours, until_ms = policy.open, policy.until_ms
     for clock, said in SAID.get(case.state, {}).items():
         due_ms = case.contact_due_ms if clock == "contact" else case.resolve_due_ms
-        if REMIND in said:
+        if policy.remind_ms and REMIND in said:
             points += [Point(promise.before(hours, until_ms, due_ms, ms), clock, REMIND) for ms in policy.remind_ms]
         if BREACH in said:
             points.append(Point(due_ms, clock, BREACH))
-        if ESCALATE in said:
+        if policy.escalate_ms and ESCALATE in said:
             levels = enumerate(policy.escalate_ms, 1)
             points += [
                 Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level) for level, ms in levels
             ]
-    return sorted(points)
+    points.sort()
+    return points

@@ -94,6 +94,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
     context = new.context or PLAIN
     # There is a case of that id if this answer's was once joined into another, which the answer has left.
     before = None if first else work.case(team, case_id)
+    contact_due_ms, resolve_due_ms = clocks.started(work, team, context.callback_ms)
     case = Case(
         case_id=case_id,
         team=team,
@@ -103,8 +104,8 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         n=before.n + 1 if before else 1,
         raised_ms=work.known_ms,
         changed_ms=work.known_ms,
-        contact_due_ms=0,
-        resolve_due_ms=0,
+        contact_due_ms=contact_due_ms,
+        resolve_due_ms=resolve_due_ms,
         answers=(response_id,),
         version=work.version,
         respondent=new.respondent,
@@ -115,7 +116,6 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         callback_ms=context.callback_ms,
         personal=new.personal,
     )
-    case = clocks.start(work, case)
     cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
     cases.hold(work, case)
     if before is None:
