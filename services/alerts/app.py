@@ -103,7 +103,7 @@ class Alerts:
         self.advocacy = advocacy
         self.alarms = alarms
         self._flow = flow
-        self._tail = tail
+        self.tail = tail
         self._lanes = lanes
 
     def ready(self) -> str | None:
@@ -123,7 +123,7 @@ class Alerts:
             sending = [carrying.create_task(lane.run(), name=f"lane-{lane.channel.name}") for lane in self._lanes]
             try:
                 async with asyncio.TaskGroup() as taking:
-                    taking.create_task(self._tail.run(), name="people-tail")
+                    taking.create_task(self.tail.run(), name="people-tail")
                     taking.create_task(self._flow.run(), name="flow")
                     taking.create_task(self._sweep(), name="sweep")
                     taking.create_task(self.alarms.run(), name="alarms")

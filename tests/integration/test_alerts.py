@@ -59,7 +59,7 @@ async def working(
     async with opened(place.model_copy(update=given), make_outlets) as alerts:
         task = asyncio.create_task(alerts.work())
         try:
-            await until(lambda: task.done() or alerts.ready() is None, 30)
+            await until(lambda: task.done() or (alerts.ready() is None and alerts.tail.reading), 30)
             assert not task.done(), task.result()
             yield alerts
         finally:
