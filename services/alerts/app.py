@@ -33,6 +33,7 @@ from services.alerts.outlets import Outlet, by_team
 from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
+from services.alerts.promises import Book, PolicyTail, Telling
 from services.alerts.store import STEP_ROWS, Store
 from services.alerts.store_file import DirInUse, NotOurFile
 from services.alerts.targets.config import BadSettings, heartbeat_of, of_settings
@@ -92,18 +93,27 @@ async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack)
     return outlets
 
 
+Tail = PeopleTail | PolicyTail
+
+
 class Alerts:
     """All parts at work. `work` ends only by cancellation or by what nobody foresaw."""
 
     def __init__(
-        self, store: Store, flow: Flow, tail: PeopleTail, lanes: Sequence[Lane], alarms: Alarms, advocacy: Advocacy
+        self,
+        store: Store,
+        flow: Flow,
+        tails: Sequence[Tail],
+        lanes: Sequence[Lane],
+        alarms: Alarms,
+        advocacy: Advocacy,
     ) -> None:
         self.heartbeat: Heartbeat | None = None
         self.store = store
         self.advocacy = advocacy
         self.alarms = alarms
         self._flow = flow
-        self.tail = tail
+        self.tails = tails
         self._lanes = lanes
 
     def ready(self) -> str | None:
@@ -123,7 +133,8 @@ class Alerts:
             sending = [carrying.create_task(lane.run(), name=f"lane-{lane.channel.name}") for lane in self._lanes]
             try:
                 async with asyncio.TaskGroup() as taking:
-                    taking.create_task(self.tail.run(), name="people-tail")
+                    for tail in self.tails:
+                        taking.create_task(tail.run(), name=type(tail).__name__)
                     taking.create_task(self._flow.run(), name="flow")
                     taking.create_task(self._sweep(), name="sweep")
                     taking.create_task(self.alarms.run(), name="alarms")
@@ -157,10 +168,17 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         people = People(cache, table)
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
         lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
-        flow = Flow(settings.kafka, store, lanes, settings.log, by_team(outlets))
+        usual, book = by_team(outlets), Book()
+        names = [outlet.channel.name for outlet in outlets]
+        telling = Telling(book, people, store, usual, names, table.attributes)
+        flow = Flow(settings.kafka, store, lanes, settings.log, usual, telling)
         alarms = made_of(settings, outlets, people, stack)
         advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, settings.log)
-        alerts = Alerts(store, flow, PeopleTail(settings.kafka, cache, settings.log), lanes, alarms, advocacy)
+        tails: list[Tail] = [
+            PeopleTail(settings.kafka, cache, settings.log),
+            PolicyTail(settings.kafka, book, settings.log),
+        ]
+        alerts = Alerts(store, flow, tails, lanes, alarms, advocacy)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)
             session = await stack.enter_async_context(Guard(host, allowed).session())

@@ -24,6 +24,7 @@ from services.alerts.grouping import is_news
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.lanes import Lane
 from services.alerts.outlets import Outlet, Route, by_team
+from services.alerts.promises import Due, Telling
 from services.alerts.store import Store
 from services.common.clock import wall_clock_ms
 
@@ -103,8 +104,10 @@ class Flow:
         lanes: Sequence[Lane],
         generation: Generation = FIRST,
         route: Route | None = None,
+        telling: Telling | None = None,
     ) -> None:
         self._route = route or by_team([Outlet(lane.channel) for lane in lanes])
+        self._telling = telling
         self._generation = generation
         self._bootstrap = bootstrap
         self._store = store
@@ -183,12 +186,15 @@ class Flow:
     async def tell(self, events: Iterable[FollowupEvent]) -> None:
         """Steps 1 and 3. Between them, what is pending already follows its case: it was withdrawn, say, or erased."""
         events = list(events)
+        if self._telling is None:
+            dues: list[Due] = [dict.fromkeys(self._route(event.case, event.at_ms), 0) for event in events]
+        else:
+            dues = await self._telling.of(events)
         wanted = [
-            Delivery(lane.channel.name, event)
-            for event in events
-            for told in (self._route(event.case, event.at_ms),)
+            Delivery(lane.channel.name, event, due_ms=due[lane.channel.name])
+            for event, due in zip(events, dues, strict=True)
             for lane in self._lanes
-            if lane.channel.name in told and lane.channel.wants(event)
+            if lane.channel.name in due and lane.channel.wants(event)
         ]
         amending = [event for event in events if event.kind in AMENDING]
         new = await self._store.add(wanted, wall_clock_ms()) if wanted else []

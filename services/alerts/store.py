@@ -86,7 +86,8 @@ class Store:
     async def add(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
         """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once.
 
-        What is older than anything kept here leaves no row: whether it was told, nobody can say any more.
+        Before its `due_ms` none is told. What is older than anything kept here leaves no row: whether it was told,
+        nobody can say any more.
         """
 
         silences = [one for one in self.silences if one.until_ms > now_ms]
@@ -106,11 +107,12 @@ class Store:
                     insert(self._write, delivery, "given_up", event.event_id, None, now_ms)
                     old.append(delivery)
                     continue
-                message_id, due_ms = place(self._write, event, channel, now_ms, self.groupings.get(channel), silences)
+                grouping = self.groupings.get(channel)
+                message_id, due_ms = place(self._write, event, channel, now_ms, grouping, silences, delivery.due_ms)
                 insert(self._write, delivery, "pending", message_id, due_ms, None)
                 if channel in self.groupings:
                     note_case(self._write, event)
-                new.append(delivery if due_ms <= now_ms else replace(delivery, due_ms=due_ms))
+                new.append(replace(delivery, due_ms=due_ms if due_ms > now_ms else 0))
             return new, old
 
         new, old = await self._in_transaction(work, "FULL")

@@ -28,9 +28,11 @@ def insert(
     status = None if pending else "too_old"
     row = (event.event_id, event.kind, event.case.case_id, delivery.channel, state, 0, status, event.at_ms)
     rest = (next_ms, settled_ms, message_id, event.case.team, msgspec.json.encode(event) if pending else None)
+    # What waits for the end of quiet hours is as old as the morning: it is not given up for its age.
     file.execute(
-        f"INSERT INTO deliveries ({ROW}, team, event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        (*row, *rest),
+        f"INSERT INTO deliveries ({ROW}, team, event, since_ms)"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, *rest, delivery.due_ms),
     )
 
 
@@ -41,10 +43,12 @@ def place(
     now_ms: int,
     grouping: Grouping | None,
     silences: Iterable[Silence],
+    not_before_ms: int = 0,
 ) -> tuple[str | None, int]:
     """The message a new event belongs to, and when that is due. None: that of its group, made when it is due."""
     team = event.case.team
-    silent_ms = max((one.until_ms for one in silences if one.holds(team, channel, now_ms)), default=0)
+    held = (one.until_ms for one in silences if one.holds(team, channel, now_ms))
+    silent_ms = max(not_before_ms, *held, 0)
     if grouping is None or event.kind not in grouping.kinds:
         return event.event_id, max(now_ms, silent_ms)
     row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, team)).fetchone()
@@ -125,6 +129,15 @@ def note_case(file: sqlite3.Connection, event: FollowupEvent) -> None:
         " DO UPDATE SET n = excluded.n, state = excluded.state, at_ms = excluded.at_ms WHERE excluded.n > cases.n",
         (event.case.case_id, event.case.n, event.case.state, event.at_ms),
     )
+
+
+def told_of(file: sqlite3.Connection, cases: Iterable[str]) -> dict[str, set[str]]:
+    """The channels that have been told of each of these cases, or are about to be."""
+    found: dict[str, set[str]] = {}
+    for case_id in cases:
+        rows = file.execute("SELECT DISTINCT channel FROM deliveries WHERE case_id = ?", (case_id,))
+        found[case_id] = {channel for (channel,) in rows}
+    return found
 
 
 def standing(file: sqlite3.Connection, channel: str, case_id: str) -> tuple[str, list[str]]:

@@ -89,6 +89,12 @@ def quiet_until(team: Team, at_ms: int) -> int | None:
     return ends
 
 
+def looks_for_words(team: Team) -> bool:
+    """Whether the comment matters to whom a team tells, or when."""
+    quiet = team.quiet is not None and bool(team.quiet.let_through.words)
+    return quiet or any(route.words for route in team.routes)
+
+
 def at_night(zone: str, at_ms: int) -> bool:
     """Whether a moment is between ten in the evening and seven in the morning, local."""
     at = zones.local(zone, at_ms)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import clickhouse_connect
@@ -18,12 +19,15 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from schemas.changes import Position
+from schemas.feedback import Policy
 from schemas.followups import FollowupEvent
 from schemas.people import Person
+from schemas.policies import TeamPolicy
 from schemas.topics import FOLLOWUPS, PARTITIONS
 from services.alerts.app import Alerts, MakeOutlets, configured, opened
 from services.alerts.flow import GROUP
 from services.alerts.outlets import Outlet
+from services.alerts.people_tail import PeopleTail
 from services.alerts.retries import FIRST_WITHIN_MS
 from services.alerts.targets.addresses import Allowed
 from services.alerts.targets.guard import Guard
@@ -31,7 +35,7 @@ from services.alerts.targets.webhook import SignedWebhook
 from services.common.settings import AlertsSettings
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, now_ms, raised, until
-from tests.unit.alerts.wire import Answer, Receiver, committed, everything_in, publish, write_person
+from tests.unit.alerts.wire import Answer, Receiver, committed, everything_in, publish, write_person, write_policy
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +63,16 @@ async def working(
     async with opened(place.model_copy(update=given), make_outlets) as alerts:
         task = asyncio.create_task(alerts.work())
         try:
-            await until(lambda: task.done() or (alerts.ready() is None and alerts.tail.reading), 30)
+            await until(
+                lambda: (
+                    task.done()
+                    or (
+                        alerts.ready() is None
+                        and all(tail.reading for tail in alerts.tails if isinstance(tail, PeopleTail))
+                    )
+                ),
+                30,
+            )
             assert not task.done(), task.result()
             yield alerts
         finally:
@@ -336,3 +349,26 @@ async def test_personal_text_is_neither_on_disk_nor_in_logs(
     assert marker.encode() not in everything_in(place.alerts_dir)
     written = capfd.readouterr()
     assert marker not in written.out + written.err
+
+
+async def test_a_team_s_policy_says_who_is_told_and_its_quiet_hours_wait_on_disk(place: AlertsSettings) -> None:
+    event = raised(personal=False)
+    hour = datetime.now(UTC).hour
+    hours = {"mon-sun": f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"}
+    quiet = {"hours": hours, "let_through": {"targets": ["nobody"]}}
+    segment = {"attributes": {"tier": ["gold"]}}
+    config = {"targets": ["nobody"], "routes": [{"segment": segment, "to": ["webhook"]}], "quiet": quiet}
+    policy = TeamPolicy(event.case.team, 1, 0, Policy("rev", config=config))
+    await write_policy(place.kafka, policy)
+    client = await clickhouse_connect.get_async_client(dsn=place.clickhouse.get_secret_value())
+    columns = ["team", "response_id", "version", "attributes"]
+    await client.insert("answers", [[event.case.team, event.case.response_id, 1, {"tier": "gold"}]], columns)
+    await client.close()
+    elsewhere = raised(team="elsewhere")
+    async with Receiver() as receiver, working(place, receiver.url) as alerts:
+        await publish(place.kafka, [event, elsewhere])
+        await delivered(alerts, 1)
+        (waiting,) = await alerts.store.rows("pending", event.case.case_id, 5)
+    assert receiver.data(elsewhere)["team"] == "elsewhere"
+    ends = datetime.fromtimestamp((waiting.next_ms or 0) / 1_000, UTC)
+    assert (waiting.channel, ends.hour, ends.minute) == ("webhook", (hour + 2) % 24, 0)

@@ -77,6 +77,7 @@ KNOWS: Final[dict[str, dict[str, str]]] = {
         "services/alerts/log_writer.py": "appends ticks and commands to the log",
         "services/alerts/people_tail.py": "reads personal text through it",
         "services/alerts/advocacy/reader.py": "reads answers through it",
+        "services/alerts/promises.py": "reads what teams promise through it",
         "services/cli/demo/recount.py": "recounts the log, past all of our own code",
         "services/cli/doctor/engines.py": "asks the broker what is wrong",
         "deploy/topics.py": "creates the topics",

@@ -24,8 +24,8 @@ from services.cli.teams.command import policies as checked
 from services.common.clock import wall_clock_ms
 from services.common.logs import configure
 from services.teams import calendars, policies
-from services.teams.models import Team
 from services.teams.reading import Configured
+from services.teams.routing import looks_for_words
 from stream.app import WORKER_GROUP, calm_gc
 from stream.fetched import records_off_the_wire
 from stream.log import KafkaLog
@@ -109,7 +109,7 @@ async def play(
 
 async def told(place: Place, kafka: str, teams: Mapping[str, Configured], gathered: Gathered) -> Counted:
     """Whom each of the messages would have gone to. Comments are read only for teams that look for words in them."""
-    wordy = {name for name, one in teams.items() if _looks_for_words(one.team)}
+    wordy = {name for name, one in teams.items() if looks_for_words(one.team)}
     wanted = {
         (telling.case.team, telling.case.response_id)
         for telling in gathered.tellings
@@ -142,11 +142,6 @@ async def _comments(place: Place, kafka: str, wanted: Iterable[tuple[str, str]])
 
 def _log(place: Place, kafka: str, topic: str) -> KafkaLog:
     return KafkaLog(kafka, place.generation.group(WORKER_GROUP), place.generation.topic(topic))
-
-
-def _looks_for_words(team: Team) -> bool:
-    quiet = team.quiet is not None and bool(team.quiet.let_through.words)
-    return quiet or any(route.words for route in team.routes)
 
 
 def _document(counted: Counted) -> dict[str, Any]:

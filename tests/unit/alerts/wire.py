@@ -17,7 +17,8 @@ from standardwebhooks import Webhook
 from schemas.changes import Position
 from schemas.followups import FollowupEvent
 from schemas.people import Person, person_key
-from schemas.topics import FOLLOWUPS, PARTITIONS, PEOPLE, partition_of
+from schemas.policies import TeamPolicy
+from schemas.topics import FOLLOWUPS, PARTITIONS, PEOPLE, TEAM_POLICIES, partition_of
 from services.alerts.flow import GROUP
 from tests.unit.alerts.builders import SECRET
 
@@ -91,6 +92,14 @@ async def write_person(kafka: str, person: Person, value: bytes | None = None) -
     await producer.start()
     key = person_key(person.team, person.response_id)
     await producer.send_and_wait(PEOPLE, value, key, partition_of(key))
+    await producer.stop()
+
+
+async def write_policy(kafka: str, policy: TeamPolicy) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    key = policy.team.encode()
+    await producer.send_and_wait(TEAM_POLICIES, msgspec.json.encode(policy), key, partition_of(key))
     await producer.stop()
 
 

@@ -1,0 +1,184 @@
+"""Whom a team wants told, and when: its newest policy, followed in `team-policies.v1`, asked about each event.
+
+A team that names targets in its table is told through those; every other through the outlets that are for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer
+
+from schemas.followups import Case, FollowupEvent
+from schemas.generations import FIRST, Generation
+from schemas.policies import TeamPolicy
+from schemas.topics import TEAM_POLICIES
+from services.alerts.grouping import TOLD
+from services.alerts.kafka import kept_up, partitions_of
+from services.alerts.outlets import Route
+from services.alerts.people import People, Text
+from services.alerts.store import Store
+from services.alerts.store_groups import told_of
+from services.teams.models import Team
+from services.teams.reading import dotted, team_of
+from services.teams.routing import facts_of, looks_for_words, targets_for
+
+log = structlog.get_logger()
+
+_POLL_MS: Final = 1_000
+_RECORDS: Final = 500
+_decode: Final = msgspec.json.Decoder(TeamPolicy).decode
+
+_ASK_AGAIN_S: Final = 0.1
+WAIT_S: Final = 3.0  # for the row of an answer
+Attributes = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
+Due = Mapping[str, int]  # name of an outlet → when it is told, milliseconds UTC; 0: at once
+
+
+class Book:
+    """The newest policy of each team, as far as `team-policies.v1` has been read."""
+
+    def __init__(self) -> None:
+        self.read = asyncio.Event()  # all that stood there at the start has been
+        self._held: dict[str, tuple[int, Team]] = {}
+
+    def of(self, team: str) -> Team | None:
+        """What is set for a team; None for one that has no policy of its own, or none that can be read."""
+        held = self._held.get(team)
+        return None if held is None else held[1]
+
+    def take(self, value: bytes | None) -> None:
+        """One record. What cannot be read, or was written by a version that knows more, changes nothing."""
+        try:
+            record = _decode(value or b"")
+        except msgspec.MsgspecError:
+            log.warning("policy_record_unreadable")
+            return
+        held = self._held.get(record.team)
+        if held is not None and held[0] >= record.version:
+            return
+        team = team_of(record.policy.config)
+        if isinstance(team, list):
+            log.error("policy_unusable", team=record.team, fields=[dotted(path) for path, _ in team])
+            return
+        self._held[record.team] = (record.version, team)
+
+
+class PolicyTail:
+    """Fills a `Book`, from the beginning of the topic on. `run` ends only by cancellation."""
+
+    def __init__(self, bootstrap: str, book: Book, generation: Generation = FIRST) -> None:
+        self._bootstrap = bootstrap
+        self._book = book
+        self._generation = generation
+
+    async def run(self) -> None:
+        """Read until cancelled; an outage is retried in place."""
+        await kept_up(self._read, TEAM_POLICIES)
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await consumer.start()
+            partitions = partitions_of(TEAM_POLICIES, self._generation)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            left = {partition: end for partition, end in (await consumer.end_offsets(partitions)).items() if end}
+            while True:
+                for partition in [*left]:
+                    if await consumer.position(partition) >= left[partition]:
+                        del left[partition]
+                if not left:
+                    self._book.read.set()
+                batches: Mapping[Any, Sequence[Any]] = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
+                for records in batches.values():
+                    for record in records:
+                        self._book.take(record.value)
+        finally:
+            await consumer.stop()
+
+
+async def _unknown(team: str, response_id: str) -> Mapping[str, str] | None:
+    return {}
+
+
+class Telling:
+    """Says of events which outlets are told, and when."""
+
+    def __init__(
+        self,
+        book: Book,
+        people: People,
+        store: Store,
+        usual: Route,
+        outlets: Iterable[str],
+        attributes: Attributes = _unknown,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._book = book
+        self._people = people
+        self._store = store
+        self._usual = usual
+        self._outlets = frozenset(outlets)
+        self._attributes = attributes
+        self._wait_s = wait_s
+
+    async def of(self, events: Sequence[FollowupEvent]) -> list[Due]:
+        """One answer an event, in their order. The same events get the same answers: time is that of the event.
+
+        What is said of a case is routed anew each time, to whoever is on call then. How it goes on (somebody has it,
+        it is resolved) is told to all who have been told of the case, and to nobody else.
+        """
+        await self._book.read.wait()
+        following = {event.case.case_id for event in events if event.kind not in TOLD}
+        before = await self._store.write(lambda file: told_of(file, following)) if following else {}
+        found: list[Due] = []
+        for event in events:
+            case = event.case
+            team = self._book.of(case.team)
+            if team is None or not (team.targets or team.routes or team.escalation):
+                due: Due = dict.fromkeys(self._usual(case, event.at_ms), 0)
+            elif event.kind in TOLD:
+                due = await self._routed(team, event)
+            else:
+                due = dict.fromkeys(before.get(case.case_id, ()), 0)
+            if following:
+                before.setdefault(case.case_id, set()).update(due)
+            found.append(due)
+        return found
+
+    async def _routed(self, team: Team, event: FollowupEvent) -> Due:
+        comment = await self._comment(event.case) if looks_for_words(team) else None
+        facts = facts_of(event.case, comment=comment, level=event.level or 0)
+        if any(route.segment.attributes for route in team.routes):
+            facts = replace(facts, attributes=await self._came_with(event.case))
+        told = targets_for(team, facts, event.at_ms)
+        names = {*told.now, *told.later}
+        unknown = sorted(names - self._outlets)
+        if unknown:
+            log.error("targets_unknown", team=event.case.team, targets=unknown)
+        if not names & self._outlets:  # better everybody than nobody
+            return dict.fromkeys(self._usual(event.case, event.at_ms), 0 if told.now else told.later_ms or 0)
+        due = dict.fromkeys(told.later, told.later_ms or 0) | dict.fromkeys(told.now, 0)
+        return {name: at_ms for name, at_ms in due.items() if name in self._outlets}
+
+    async def _came_with(self, case: Case) -> Mapping[str, str]:
+        """What the opening answer came with. Its row may still be on its way; an outage is none."""
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + self._wait_s
+        while True:
+            found = await self._attributes(case.team, case.response_id)
+            if found is not None or clock() >= until_s:
+                return found or {}
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+    async def _comment(self, case: Case) -> str | None:
+        found = await self._people.expect(case)
+        return found.comment if isinstance(found, Text) else None
