@@ -19,8 +19,8 @@ from schemas.commands import (
     WindowsAccepted,
     WindowsIn,
 )
-from schemas.feedback import Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
-from schemas.followups import FollowupEvent
+from schemas.feedback import Act, Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
+from schemas.followups import FollowupEvent, Refused
 from schemas.people import Person
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
@@ -38,7 +38,7 @@ class Record(NamedTuple):
 # Every kind of record of every topic. A tombstone of people.v1 is a key without a value and has no type.
 RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
     topics.FEEDBACK: (
-        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase), Record(Policy), Record(Carry)),
+        *(Record(Answer), Record(Exclude), Record(Include), Record(Erase), Record(Policy), Record(Act), Record(Carry)),
         *(Record(EraseRespondent, keyed=False), Record(Windows, keyed=False), Record(CarryWindows, keyed=False)),
         Record(Tick, keyed=False),
     ),
@@ -46,7 +46,7 @@ RECORDS: Final[Mapping[str, tuple[Record, ...]]] = {
     topics.TEAM_SCORES: (Record(TeamScores),),
     topics.TEAM_CHANGES: (Record(TeamChanges), Record(Position, keyed=False)),
     topics.TEAM_POLICIES: (Record(TeamPolicy),),
-    topics.FOLLOWUPS: (Record(FollowupEvent), Record(Position, keyed=False)),
+    topics.FOLLOWUPS: (Record(FollowupEvent), Record(Refused), Record(Position, keyed=False)),
     topics.REJECTS: (Record(Reject),),
 }
 
@@ -98,14 +98,14 @@ FLOWS: Final[tuple[Flow, ...]] = (
     Flow("worker", "send", topics.TEAM_SCORES, "The rolling scores of each team that a batch has moved."),
     Flow("worker", "send", topics.TEAM_CHANGES, "What a batch has changed; each batch ends with a Position."),
     Flow("worker", "send", topics.TEAM_POLICIES, "What a team promises, whenever that has changed."),
-    Flow("worker", "send", topics.FOLLOWUPS, "The events of cases; each batch ends with a Position."),
-    Flow("worker", "send", topics.PEOPLE, "Tombstones of erased answers, also when such an answer is sent once more."),
+    Flow("worker", "send", topics.FOLLOWUPS, "Events of cases, and what was refused; each batch ends with a Position."),
+    Flow("worker", "send", topics.PEOPLE, "Tombstones of erased answers and notes, also when one is sent once more."),
     Flow("worker", "send", topics.REJECTS, "Records of the log that could not be used."),
     Flow("sink", "send", topics.PEOPLE, "What only ends a quiet segment: a key that is no team's, no value."),
     Flow("sink", "receive", topics.PEOPLE, "To the table people. Group pulse-sink, as for every topic of the sink."),
     Flow("sink", "receive", topics.TEAM_SCORES, "To the table scores."),
     Flow("sink", "receive", topics.TEAM_CHANGES, "To the tables panes, answers, corrections and positions."),
-    Flow("sink", "receive", topics.FOLLOWUPS, "To the tables followups, followup_events and positions."),
+    Flow("sink", "receive", topics.FOLLOWUPS, "To the tables followups, followup_(events, commands), positions."),
     Flow("sink", "receive", topics.TEAM_POLICIES, "To the table policies."),
     Flow("sink", "receive", topics.REJECTS, "To the table rejects."),
     Flow("sink", "send", topics.REJECTS, "Records and rows that could not be stored."),

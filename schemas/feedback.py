@@ -128,7 +128,38 @@ class Policy(msgspec.Struct, tag_field="type", tag="policy", omit_defaults=True,
     config: dict[str, Any] = {}
 
 
-FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | CarryWindows | Policy | Tick
+ActKind = Literal["acknowledge", "assign", "note", "contact", "callback", "snooze", "resolve", "reopen"]
+# What came of an attempt to contact the customer. In the first three they have heard from us, or we from them.
+ContactOutcome = Literal["reached", "message_left", "replied", "no_answer", "failed"]
+Handle = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Act(msgspec.Struct, tag_field="type", tag="act", omit_defaults=True, frozen=True, gc=False):
+    """What a person did, or asks to do, with a follow-up case. Key: the case's team. Only the fold decides on it.
+
+    Of one `command_id` (a UUID) the first counts, whatever comes of it. `actor` and `owner` are names of people who
+    work on cases. `expect_n`: apply it only while the case has so many events. `note`: `people.v1` holds a text under
+    this UUID, which no other record names. The rest belongs to some kinds: `owner` to assign, absent for nobody;
+    `medium` and `outcome` to contact; `at_ms` (and `medium`) to callback, the time agreed with the customer;
+    `until_ms` to snooze; `cause`, why the customer was unhappy, to resolve.
+    """
+
+    command_id: str
+    case_id: str
+    kind: ActKind
+    actor: Handle
+    v: int = 1
+    expect_n: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    owner: Handle | None = None
+    medium: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
+    outcome: ContactOutcome | None = None
+    at_ms: TimeMs | None = None
+    until_ms: TimeMs | None = None
+    cause: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    note: str | None = None
+
+
+FeedbackRecord = Answer | Exclude | Include | Erase | EraseRespondent | Windows | CarryWindows | Policy | Act | Tick
 
 # Commands for everybody: they have no key, and one copy of each stands in every partition.
 EVERYWHERE: Final = (EraseRespondent, Windows, CarryWindows)

@@ -1,5 +1,7 @@
 """`people.v1`, personal text. Key: `team|response_id`. Compacted: a tombstone (null value) deletes the text.
 
+A note on a follow-up case stands here under an id of its own (`schemas.feedback.Act`), which the case names.
+
 This topic, and the ClickHouse table fed from it, are the only places where such text lives.
 """
 
@@ -12,7 +14,7 @@ class Person(msgspec.Struct, omit_defaults=True, frozen=True):
     """What an answer says about and in the words of a person. The newest record of a key is the whole truth.
 
     `revision` is the answer's: a later record with a lower one is an old retry and must not replace a newer text.
-    `answers` are the free replies to the survey's other questions.
+    `answers` are the free replies to the survey's other questions. Of a note only `comment` is set.
     """
 
     team: str

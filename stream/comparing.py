@@ -13,7 +13,7 @@ from msgspec import structs
 
 from schemas import topics
 from schemas.changes import ChangesRecord, Position, TeamChanges
-from schemas.followups import FollowupEvent, FollowupRecord
+from schemas.followups import FollowupEvent, FollowupRecord, Refused
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
@@ -113,6 +113,7 @@ _MOMENTS: Final[Mapping[bytes, Callable[[bytes, bytes], int]]] = {
     b"p": lambda key, _: keys.pane_minute(key) * MINUTE_MS,
     b"c": lambda _, raw: values.CASE.unpack(raw).raised_ms,
     b"t": lambda _, raw: values.POLICY.unpack(raw).at_ms,
+    b"k": lambda _, raw: int.from_bytes(raw, "big"),
     # Says the same as the cases, and the answers.
     b"q": lambda _key, _raw: 0,
     b"h": lambda _key, _raw: 0,
@@ -229,6 +230,10 @@ class Outputs:
                 yield at + b"correction " + item.id.encode(), item.version, item, when
         elif isinstance(message, FollowupEvent):
             yield at + message.event_id.encode(), message.case.version, message, message.case.raised_ms
+        elif isinstance(message, Refused):
+            # Whether a case is known cannot be told from a log without its beginning.
+            when = 0 if message.reason == "unknown_case" else message.at_ms
+            yield at + message.event_id.encode(), message.version, message, when
         elif isinstance(message, Reject) and message.topic == topics.FEEDBACK:
             # Whether an answer is known cannot be told from a log without its beginning.
             when = 0 if message.reason == "unknown_original" else _WHOLE

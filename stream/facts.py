@@ -173,6 +173,7 @@ _SAME: Final[Mapping[bytes, Callable[[bytes, Facts], bytes]]] = {
     b"c": _case,
     b"q": lambda raw, _: raw,
     b"t": _policy,
+    b"k": lambda _, __: b"",
 }
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, Correction, PaneChange, Position
-from schemas.followups import Case, FollowupEvent, FollowupRecord
+from schemas.feedback import Act
+from schemas.followups import Case, FollowupEvent, FollowupRecord, Refused
 from schemas.people import Person, rolled_after, split_person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
@@ -41,10 +42,15 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         *("case_id", "team", "response_id", "score", "state", "n", "raised_at", "changed_at"),
         *("contact_due_at", "resolve_due_at", "answers", "respondent", "owner", "survey", "channel"),
         *("locale", "medium", "callback_at", "personal", "joined_into", "version"),
+        *("contacted_at", "agreed_at", "snoozed_until", "snoozed_from", "resolved_at", "cause"),
+        *("attempts", "contacts", "notes"),
     ),
     "followup_events": (
         *("case_id", "n", "event_id", "team", "kind", "at", "response_id", "state", "score", "owner"),
-        *("version", "clock", "level", "raised_at"),
+        *("version", "actor", "medium", "outcome", "until", "cause", "note", "clock", "level", "raised_at"),
+    ),
+    "followup_commands": (
+        *("case_id", "command_id", "team", "at", "act", "refused_for", "allowed", "causes", "state", "n", "version"),
     ),
     "corrections": (*("id", "team", "known_at", "as_of", "cause", "response_id", "deltas", "windows", "version"),),
     "policies": (*("team", "version", "set_at", "rev", "until", "contact_ms", "resolve_ms", "root_causes", "config"),),
@@ -98,14 +104,19 @@ def scores_rows(_: bytes | None, value: bytes | None, offset: int, generation: i
 
 
 def followups_rows(_: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:
-    """Rows of a `followups.v1` record: the event, and the case as it stands after it."""
+    """Rows of a `followups.v1` record: the event, the case as it stands after it, what became of a command."""
     record = _FOLLOWUPS.decode(_needed(value))
     if isinstance(record, Position):
         yield "positions", _position(topics.FOLLOWUPS, record, generation)
         return
+    if isinstance(record, Refused):
+        yield "followup_commands", _command(record.act, record)
+        return
     yield "followups", _case(record.case)
     if record.kind != "followup.carried":  # which is no event of the case
         yield "followup_events", _event(record)
+    if record.act is not None:
+        yield "followup_commands", _command(record.act, record)
 
 
 def policies_rows(_: bytes | None, value: bytes | None, offset: int, generation: int) -> Rows:
@@ -221,6 +232,8 @@ def _case(case: Case) -> Row:
         *(case.changed_ms, case.contact_due_ms, case.resolve_due_ms, case.answers, case.respondent or ""),
         *(case.owner or "", case.survey or "", case.channel or "", case.locale or "", case.medium or ""),
         *(case.callback_ms, case.personal, case.joined_into or "", case.version),
+        *(case.contacted_ms, case.agreed_ms, case.snoozed_until_ms, case.snoozed_from or "", case.resolved_ms),
+        *(case.cause or "", case.attempts, case.contacts, case.notes),
     )
 
 
@@ -228,6 +241,23 @@ def _event(event: FollowupEvent) -> Row:
     case = event.case
     return (
         *(case.case_id, case.n, event.event_id, case.team, event.kind, event.at_ms, event.response_id or ""),
-        *(case.state, case.score, case.owner or "", case.version, event.clock or "", event.level or 0),
-        case.raised_ms,
+        *(case.state, case.score, case.owner or "", case.version),
+        *(*_said(event.act), event.clock or "", event.level or 0, case.raised_ms),
     )
+
+
+def _said(act: Act | None) -> Row:
+    if act is None:
+        return "", "", "", None, "", ""
+    until_ms = act.at_ms if act.until_ms is None else act.until_ms
+    return act.actor, act.medium or "", act.outcome or "", until_ms, act.cause or "", act.note or ""
+
+
+def _command(act: Act, outcome: FollowupEvent | Refused) -> Row:
+    if isinstance(outcome, Refused):
+        of = outcome
+        told: Row = (of.team, of.at_ms), (of.reason, of.allowed, of.causes, of.state or "", of.n or 0, of.version)
+    else:
+        case = outcome.case
+        told = (case.team, outcome.at_ms), ("", (), (), case.state, case.n, case.version)
+    return (act.case_id, act.command_id, *told[0], msgspec.json.encode(act).decode(), *told[1])

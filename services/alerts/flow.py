@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, cast, get_args
+from typing import Final, Protocol, get_args
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.changes import Position
-from schemas.followups import FollowupEvent, FollowupRecord, Kind
+from schemas.followups import FollowupEvent, FollowupRecord, Kind, Refused
 from schemas.generations import FIRST, Generation
 from schemas.topics import FOLLOWUPS
 from services.alerts import metrics
@@ -62,13 +62,13 @@ class Record(Protocol):
 
 
 def event_of(record: Record) -> FollowupEvent | None:
-    """The event of a record; None for a position, a kind of a later version, and a record that cannot be read."""
+    """The event of a record; None for what is none, for a kind of a later version and for what cannot be read."""
     known = known_of(record)
-    return None if isinstance(known, Position) else known
+    return known if isinstance(known, FollowupEvent) else None
 
 
 def known_of(record: Record) -> FollowupEvent | Position | None:
-    """What a record says; None for a kind of a later version, and for what cannot be read."""
+    """What a record says; None for a refused command, a kind of a later version, and for what cannot be read."""
     value = record.value or b""
     try:
         known = _decoder.decode(value)
@@ -79,7 +79,7 @@ def known_of(record: Record) -> FollowupEvent | Position | None:
         else:
             metrics.SKIPPED.labels("unknown_kind").inc()
         return None
-    return cast("FollowupEvent | Position", known)
+    return None if isinstance(known, Refused) else known
 
 
 def _of_a_later_version(value: bytes) -> bool:
@@ -87,7 +87,7 @@ def _of_a_later_version(value: bytes) -> bool:
         head = msgspec.json.decode(value, type=_Head)
     except msgspec.MsgspecError:
         return False
-    return head.kind not in _KINDS if head.type == "event" else head.type != "position"
+    return head.kind not in _KINDS if head.type == "event" else head.type not in ("position", "refused")
 
 
 class Flow:

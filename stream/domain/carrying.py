@@ -212,7 +212,15 @@ def _join(work: Work, team: TeamBatch, other: Case, case: Case) -> None:
     if other.state in OPEN:
         cases.release(work, other)
     answers_of = list(cases.members(work, other))
-    joined = structs.replace(other, state="joined", joined_into=case.case_id)
+    joined = structs.replace(
+        cases.forget_notes(work, other),
+        state="joined",
+        joined_into=case.case_id,
+        snoozed_until_ms=None,
+        snoozed_from=None,
+        resolved_ms=None,
+        cause=None,
+    )
     cases.tell(work, joined, "followup.joined", other.response_id)
     for response_id in answers_of:
         _bring_home(work, team, response_id, case)

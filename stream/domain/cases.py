@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from schemas.feedback import Act
 from schemas.followups import Case, Clock, FollowupEvent, Kind
 from stream.domain import clocks, ids, keys
+from stream.domain.moves import Signal, move, waking
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 CARRIED: Final[Kind] = "followup.carried"
 MOST_LISTED: Final = 100  # answers that a case names
+MOST_NOTES: Final = 100  # texts that it keeps
 
 
 def is_detractor(resolved: Resolved | None) -> bool:
@@ -40,10 +43,10 @@ def opening_is_erased(work: Work, case: Case) -> bool:
     return opening is not None and opening.erased
 
 
-def tell(work: Work, case: Case, kind: Kind, response_id: str) -> Case:
+def tell(work: Work, case: Case, kind: Kind, response_id: str | None, act: Act | None = None) -> Case:
     """The case as it stands now is its next event."""
     case = structs.replace(case, n=case.n + 1, changed_ms=work.known_ms, version=work.version)
-    return say(work, case, kind, response_id)
+    return say(work, case, kind, response_id, act=act)
 
 
 def say(
@@ -53,12 +56,14 @@ def say(
     response_id: str | None = None,
     clock: Clock | None = None,
     level: int | None = None,
+    act: Act | None = None,
 ) -> Case:
     """Store a case, and say what has become of it. Gives the case with what its clocks say next."""
     case = clocks.kept(work, case)
     work.put_case(case)
     own_id = event_id(case)
-    work.events.append(FollowupEvent(own_id, kind, case.changed_ms, case, response_id, clock=clock, level=level))
+    event = FollowupEvent(own_id, kind, case.changed_ms, case, response_id, clock=clock, level=level, act=act)
+    work.events.append(event)
     return case
 
 
@@ -77,6 +82,26 @@ def event_id(case: Case) -> str:
     events anew.
     """
     return ids.uuid5(case.case_id, case.n, case.raised_ms)
+
+
+def moved(case: Case, signal: Signal) -> Case:
+    """The case after a signal. One that leaves its sleep has none ahead of it any more."""
+    state = move(case.state, signal)
+    if case.state != "snoozed" or state == "snoozed":
+        return structs.replace(case, state=state)
+    return structs.replace(case, state=state, snoozed_until_ms=None, snoozed_from=None)
+
+
+def awake(case: Case) -> Case:
+    """The case, which more has come about: nobody may sleep on it."""
+    return moved(case, waking(case)) if case.state == "snoozed" else case
+
+
+def forget_notes(work: Work, case: Case) -> Case:
+    """The case without its notes: who they speak of has been erased, or cannot be told any more."""
+    for note in case.notes:
+        work.forget_text(case.team, note)
+    return structs.replace(case, notes=())
 
 
 def known(work: Work, team: str, case_id: str) -> Case:
@@ -118,7 +143,14 @@ def members(work: Work, case: Case) -> Iterator[str]:
             yield response_id
 
 
-def any_detractor(work: Work, case: Case, but: str) -> bool:
+def kept_notes(work: Work, team: str, notes: tuple[str, ...]) -> tuple[str, ...]:
+    """The newest notes of two cases that become one; the text of the others goes."""
+    for note in notes[:-MOST_NOTES]:
+        work.forget_text(team, note)
+    return notes[-MOST_NOTES:]
+
+
+def any_detractor(work: Work, case: Case, but: str | None = None) -> bool:
     """Whether an answer of a case, `but` one, is a counted detractor."""
     return any(
         is_detractor(work.answer(keys.answer(case.team, answer))) for answer in members(work, case) if answer != but

@@ -26,23 +26,23 @@ class Point(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """Something to be said of a case when `due_ms` has come. Their order is that in which they are said."""
 
     due_ms: int
-    clock: Clock
+    clock: Clock | None  # None: its sleep is over
     step: int  # index in STEPS
     level: int = 0  # of an escalation, from 1
 
 
 POINTS: Final[Codec[list[Point]]] = Codec(list[Point])
-STEPS: Final[tuple[Kind, ...]] = ("followup.reminder", "followup.breached", "followup.escalated")
-REMIND, BREACH, ESCALATE = range(3)
+STEPS: Final[tuple[Kind, ...]] = ("followup.reminder", "followup.breached", "followup.escalated", "followup.woke")
+REMIND, BREACH, ESCALATE, WAKE = range(4)
 
 # What is said in which state: acknowledged, nobody further up is told of the first contact any more; contacted, that
-# promise is kept; snoozed, nothing is said but that a promise is broken. A closed case has none to keep.
+# promise is kept, but a callback that was agreed since is one more; snoozed, nothing is said but that a promise is
+# broken. A closed case has none to keep.
 _ALL: Final = frozenset({REMIND, BREACH, ESCALATE})
-_NONE: Final = frozenset[int]()
 SAID: Final[dict[State, dict[Clock, frozenset[int]]]] = {
     "open": {"contact": _ALL, "resolve": _ALL},
     "acknowledged": {"contact": _ALL - {ESCALATE}, "resolve": _ALL},
-    "contacted": {"contact": _NONE, "resolve": _ALL},
+    "contacted": {"contact": _ALL - {ESCALATE}, "resolve": _ALL},
     "snoozed": {"contact": frozenset({BREACH}), "resolve": frozenset({BREACH})},
 }
 
@@ -101,7 +101,10 @@ def _points(policy: Policy, case: Case) -> list[Point]:
     """All that is to be said of a case in its state, in order."""
     points: list[Point] = []
     hours, until_ms = policy.open, policy.until_ms
+    contacted = case.state == "contacted" or case.snoozed_from == "contacted"
     for clock, said in SAID.get(case.state, {}).items():
+        if clock == "contact" and contacted and case.agreed_ms is None:
+            continue
         due_ms = case.contact_due_ms if clock == "contact" else case.resolve_due_ms
         if policy.remind_ms and REMIND in said:
             points += [Point(promise.before(hours, until_ms, due_ms, ms), clock, REMIND) for ms in policy.remind_ms]
@@ -112,5 +115,11 @@ def _points(policy: Policy, case: Case) -> list[Point]:
             points += [
                 Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level) for level, ms in levels
             ]
-    points.sort()
-    return points
+    ahead = sorted(points)
+    if case.snoozed_until_ms is None:
+        return ahead
+    # Last of what falls due with it: so all of that is said as of a sleeping case.
+    return [
+        *(point for point in ahead if point.due_ms <= case.snoozed_until_ms),
+        Point(case.snoozed_until_ms, None, WAKE),
+    ]

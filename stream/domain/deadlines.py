@@ -1,4 +1,4 @@
-"""What falls due as time passes: reminders, broken promises and escalations, told in the order of (due, case).
+"""What falls due as time passes, told in the order of (due, case): reminders, broken promises, escalations, awakenings.
 
 Stream time fires them, to the millisecond, before the record that has moved it is applied: so the log's order decides
 whether somebody was in time, and a replay decides the same. Each is told as of the moment when it fell due.
@@ -49,5 +49,7 @@ def _tell(work: Work, key: bytes, raw: bytes) -> None:
     due_ms, case_id, team = keys.split_deadline(key)
     case = cases.known(work, team, case_id)
     for point in clocks.POINTS.unpack(raw):
+        if point.step == clocks.WAKE:
+            case = cases.awake(case)
         case = structs.replace(case, n=case.n + 1, changed_ms=due_ms, version=work.version)
         case = cases.say(work, case, clocks.STEPS[point.step], clock=point.clock, level=point.level or None)

@@ -5,9 +5,10 @@ log is cut into batches changes nothing about it. When stream time reaches the m
 
 An `r` key on a list is an answer. Its pane leaves, which is as old or older, and so does the answer, with its place
 among its respondent's answers, unless it is in a case: then it leaves with that. An erased one stays erased. A `c` key
-is a case: it leaves 400 days after its last change, and an open one stays. What outlives the log is said again in it
-(`stream.domain.carrying`): an open case (`o`), windows (`v`) and policies (`t`) every four weeks, an erased id (`e`)
-every 400 days. An `m` key stands for the `r` key of which only marks are known.
+is a case: it leaves 400 days after its last change, its notes with it, and an open one stays. A `k` key is a command
+that has been decided on. What outlives the log is said again in it (`stream.domain.carrying`): an open case (`o`),
+windows (`v`) and policies (`t`) every four weeks, an erased id (`e`) every 400 days. An `m` key stands for the `r` key
+of which only marks are known.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ def sweep(work: Work, before: int) -> None:
                 carry_on(work, key, AGAIN)
             case keys.ERASED:
                 carry_on(work, key, HORIZON)
+            case b"k":
+                work.put(key, None)
             case _:
                 _remnant(work, b"r" + key[1:])
 
@@ -157,9 +160,11 @@ def _case(work: Work, key: bytes) -> None:
     minute = leaves_at(work, case)
     if minute > work.minute:
         block(work, minute).append(key)
-    else:
-        work.put(key, None)
-        work.put(keys.CARRY + key, None)
+        return
+    for note in case.notes:
+        work.forget_text(case.team, note)
+    work.put(key, None)
+    work.put(keys.CARRY + key, None)
 
 
 def list_open(work: Work, case: Case) -> None:

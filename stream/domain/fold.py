@@ -13,9 +13,9 @@ from typing import Final
 
 from schemas import topics
 from schemas.carries import Carry, LogEntry
-from schemas.feedback import Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
+from schemas.feedback import Act, Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.rejects import Reject
-from stream.domain import answers, carrying, erasure, ids, keys, policies, values
+from stream.domain import acts, answers, carrying, erasure, ids, keys, policies, values
 from stream.domain.minutes import MINUTE_MS
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
 from stream.domain.scores import BANDS
@@ -29,8 +29,8 @@ OF_NO_TEAM: Final = (Tick, EraseRespondent, Windows, CarryWindows, Unusable)
 OF_A_TEAM: Final = (Policy, Carry)  # and of none of its answers
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 
-# A record, its append time, what it says; where it is about one answer: its team, its key in the state; for an answer
-# its respondent in keys.
+# A record, its append time, what it says; where it is about one answer or case: its team, its key in the state; for an
+# answer its respondent in keys.
 Step = tuple[LogRecord, int, LogEntry | Unusable, TeamBatch | None, bytes, bytes | None]
 Teams = dict[bytes | None, TeamBatch | Unusable]  # by the keys of a batch's records
 
@@ -94,8 +94,11 @@ def fold(
 
 
 def _command(
-    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase | Policy | Carry, at_ms: int
+    work: Work, team: TeamBatch, key: bytes, message: Exclude | Include | Erase | Policy | Act | Carry, at_ms: int
 ) -> Unusable | None:
+    if isinstance(message, Act):
+        acts.apply(work, team.name, message)
+        return None
     if isinstance(message, Policy):
         policies.apply(work, team.name, message)
         return None
@@ -134,6 +137,11 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
             steps.append((record, at_ms, message, team, b"", None))
             continue
         prefixes = team.prefixes
+        if isinstance(message, Act):
+            key = prefixes.case + message.case_id.encode()
+            wanted += (key, prefixes.command + message.command_id.encode())
+            steps.append((record, at_ms, message, team, key, None))
+            continue
         key = prefixes.answer + message.response_id.encode()
         wanted.append(key)
         if not isinstance(message, Answer):

@@ -11,8 +11,10 @@ from typing import Final
 
 from msgspec import structs
 
+from schemas.feedback import Act
 from schemas.followups import Case, Kind, State
 from stream.domain import cases, clocks, expiry, ids, keys, policies
+from stream.domain.moves import Signal, move
 from stream.domain.values import OPEN, PLAIN, Resolved
 from stream.domain.work import Work
 
@@ -58,11 +60,12 @@ def forget(work: Work, team: str, response_id: str, old: Resolved) -> None:
     if response_id == case.response_id:
         case = cases.blank(case)
     others = [work.answer(keys.answer(team, other)) for other in cases.members(work, case) if other != response_id]
+    case = cases.forget_notes(work, case)
     case = structs.replace(case, personal=any(other is not None and other.personal for other in others))
     wanted = any(cases.is_detractor(other) for other in others)
     if case.state in OPEN and not wanted:
         cases.release(work, case)
-        case = structs.replace(case, state="withdrawn")
+        case = cases.moved(case, "withdraw")
         kind: Kind = "followup.withdrawn"
     else:
         kind = ERASED
@@ -87,7 +90,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         answers = current.answers
         if response_id not in answers:
             answers = cases.listed((*answers, response_id))
-        joined = structs.replace(current, answers=answers, personal=current.personal or new.personal)
+        joined = structs.replace(cases.awake(current), answers=answers, personal=current.personal or new.personal)
         cases.tell(work, joined, "followup.answer_joined", response_id)
         return structs.replace(new, case_id=current.case_id)
     case_id = ids.uuid5(team, response_id)
@@ -100,7 +103,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         team=team,
         response_id=response_id,
         score=new.score,
-        state="open",
+        state=move(before.state, "relapse") if before else "open",
         n=before.n + 1 if before else 1,
         raised_ms=work.known_ms,
         changed_ms=work.known_ms,
@@ -142,9 +145,9 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
     case = structs.replace(case, personal=case.personal or new.personal)
     unhappy = cases.is_detractor(new) or cases.any_detractor(work, case, but=response_id)
     if case.state in OPEN and not unhappy:
-        return _close(work, case, "withdrawn" if new.reasons else "rescored", response_id)
+        return _close(work, case, "withdraw" if new.reasons else "rescore", response_id)
     if case.state in BY_ITSELF and unhappy:
-        return _reopen(work, case, response_id)
+        return reopen(work, case, "relapse", response_id)
     return cases.tell(work, case, "followup.answer_edited", response_id)
 
 
@@ -153,14 +156,14 @@ def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> C
 
     What the first respondent said besides stays with them, and is followed up in a case of its own.
     """
-    if case.state == "resolved":
-        return structs.replace(case, respondent=respondent)
+    if case.respondent is not None:
+        case = cases.forget_notes(work, case)
     is_open = case.state in OPEN
     if is_open:
         cases.release(work, case)
     for answer in reversed(list(cases.members(work, case))):
         if answer != response_id:
-            _leave_behind(work, case.team, answer)
+            _leave_behind(work, case, answer)
     case = structs.replace(case, respondent=respondent, answers=(response_id,))
     if not is_open:
         return case
@@ -171,21 +174,26 @@ def _move(work: Work, case: Case, response_id: str, respondent: str | None) -> C
     return _merge(work, case, other, response_id)
 
 
-def _leave_behind(work: Work, team: str, response_id: str) -> None:
-    key = keys.answer(team, response_id)
+def _leave_behind(work: Work, case: Case, response_id: str) -> None:
+    """An answer whose case goes to another respondent. What a person had resolved nobody is called about again."""
+    key = keys.answer(case.team, response_id)
     found = work.answer(key)
     if found is None:
         raise ValueError("a case holds an answer that the state does not")
     found = structs.replace(found, case_id=None)
     if cases.is_detractor(found):
-        found = _enter(work, team, response_id, found)
+        if case.state == "resolved":
+            found = structs.replace(found, not_raised="resolved")
+        else:
+            found = _enter(work, case.team, response_id, found)
     work.put_answer(key, found)
-    work.of(team).say(response_id, found)
+    work.of(case.team).say(response_id, found)
 
 
 def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms: int) -> Resolved:
     """An answer that had joined a case was edited to name another respondent: it leaves, and may begin its own."""
     answers = tuple(answer for answer in case.answers if answer != response_id)
+    case = cases.forget_notes(work, case)
     others = any(answer != response_id for answer in cases.members(work, case))
     if not others and cases.opening_is_erased(work, case):  # nobody is left
         if case.state in OPEN:
@@ -193,7 +201,7 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
         case = structs.replace(case, respondent=None)
     case = cases.tell(work, structs.replace(case, answers=answers), "followup.answer_edited", response_id)
     if case.state in OPEN and not cases.any_detractor(work, case, but=response_id):
-        _close(work, case, "rescored", response_id)
+        _close(work, case, "rescore", response_id)
     new = structs.replace(new, case_id=None)
     if not cases.is_detractor(new):
         return new
@@ -203,27 +211,36 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
     return _begin(work, case.team, response_id, new, appended_ms, first=False)
 
 
-def _reopen(work: Work, case: Case, response_id: str) -> Case:
-    """The customer is unhappy again: the same case, with new clocks; the respondent's younger one joins it."""
-    case = clocks.start(work, structs.replace(case, state="open"))
+def reopen(work: Work, case: Case, signal: Signal, response_id: str | None, act: Act | None = None) -> Case:
+    """Somebody is to see to it again: the same case, with new clocks; the respondent's younger one joins it."""
+    case = structs.replace(cases.moved(case, signal), contacted_ms=None, agreed_ms=None, resolved_ms=None, cause=None)
+    case = clocks.start(work, case)
     expiry.list_open(work, case)
     other = cases.open_case_of(work, case.team, case.respondent)
-    case = cases.tell(work, case, "followup.reopened", response_id)
+    case = cases.tell(work, case, "followup.reopened", response_id, act)
     if other is None:
         cases.hold(work, case)
         return case
     return _merge(work, case, other, response_id)
 
 
-def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
-    """Two open cases of one respondent: the younger closes as `joined`, its answers go over to the older."""
+def _merge(work: Work, a: Case, b: Case, response_id: str | None) -> Case:
+    """Two open cases of one respondent: the younger closes as `joined`, its answers and notes go over to the older."""
     older, younger = sorted((a, b), key=lambda case: (case.raised_ms, case.case_id))
-    closed = structs.replace(younger, state="joined", joined_into=older.case_id)
+    closed = structs.replace(cases.moved(younger, "join"), joined_into=older.case_id, notes=())
     if cases.opening_is_erased(work, younger):
         closed = cases.emptied(closed)
     cases.tell(work, closed, "followup.joined", response_id)
     answers = cases.listed(tuple(dict.fromkeys((*older.answers, *younger.answers))))
-    older = structs.replace(older, answers=answers, personal=older.personal or younger.personal)
+    older = structs.replace(
+        cases.awake(older),
+        answers=answers,
+        personal=older.personal or younger.personal,
+        owner=older.owner or younger.owner,
+        attempts=older.attempts + younger.attempts,
+        contacts=older.contacts + younger.contacts,
+        notes=cases.kept_notes(work, older.team, (*older.notes, *younger.notes)),
+    )
     older = cases.tell(work, older, "followup.answer_joined", response_id)
     for answer in list(cases.members(work, younger)):
         key = keys.answer(older.team, answer)
@@ -237,7 +254,7 @@ def _merge(work: Work, a: Case, b: Case, response_id: str) -> Case:
     return older
 
 
-def _close(work: Work, case: Case, state: State, response_id: str) -> Case:
+def _close(work: Work, case: Case, signal: Signal, response_id: str) -> Case:
     cases.release(work, case)
-    kind: Kind = "followup.withdrawn" if state == "withdrawn" else "followup.rescored"
-    return cases.tell(work, structs.replace(case, state=state), kind, response_id)
+    kind: Kind = "followup.withdrawn" if signal == "withdraw" else "followup.rescored"
+    return cases.tell(work, cases.moved(case, signal), kind, response_id)

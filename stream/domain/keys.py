@@ -10,6 +10,7 @@ c·team·case                     a follow-up case                              
 q·team·respondent               the open case of a respondent                     utf-8
 t·team                          what the team promises                            schemas.policies.TeamPolicy
 d·due·case·team                 what is to be said of a case next                 clocks.Point, several
+k·team·command                  a person's command that has been decided on       when, milliseconds
 v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`
 y·entry of an h list            what is to be said again in the log              empty (`stream.domain.carrying`)
@@ -57,7 +58,7 @@ def number(value: int) -> bytes:
 
 
 class Prefixes(NamedTuple):
-    """How the keys of one team begin; `team` is a whole key, and all that `answer` and `case` lack is a UUID."""
+    """How the keys of one team begin; `team` is a whole key, and `answer`, `case` and `command` lack only a UUID."""
 
     answer: bytes
     pane: bytes
@@ -65,6 +66,7 @@ class Prefixes(NamedTuple):
     answers_of: bytes
     open_case: bytes
     case: bytes
+    command: bytes
     team: bytes
 
 
@@ -80,6 +82,7 @@ def prefixes(team: str) -> Prefixes:
         answers_of=b"a" + name,
         open_case=b"q" + name,
         case=b"c" + uuid_to_come,
+        command=b"k" + uuid_to_come,
         team=b"w" + name,
     )
 
@@ -109,6 +112,10 @@ def open_case(team: str, respondent: str) -> bytes:
 
 def case(team: str, case_id: str) -> bytes:
     return prefixes(team).case + case_id.encode()
+
+
+def command(team: str, command_id: str) -> bytes:
+    return prefixes(team).command + command_id.encode()
 
 
 def team(name: str) -> bytes:
@@ -157,7 +164,7 @@ def of_respondents(team: str) -> bytes:
 
 
 def team_in(key: bytes) -> str:
-    """The team of a key that begins with one: `r`, `a`, `l`, `p`, `w`, `c`, `q`, `t`."""
+    """The team of a key that begins with one: `r`, `a`, `l`, `p`, `w`, `c`, `q`, `k`, `t`."""
     return key[3 : 3 + int.from_bytes(key[1:3], "big")].decode()
 
 

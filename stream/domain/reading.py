@@ -10,7 +10,7 @@ import msgspec
 
 from schemas import topics
 from schemas.carries import Carry, LogEntry
-from schemas.feedback import Answer, CarryWindows, EraseRespondent, Policy, Tick, Windows
+from schemas.feedback import Act, Answer, CarryWindows, EraseRespondent, Policy, Tick, Windows
 from stream.domain import carried, policies
 from stream.domain.keys import UUID_BYTES
 from stream.domain.minutes import are_windows
@@ -79,9 +79,26 @@ def _checked(message: LogEntry) -> LogEntry | Unusable:
     elif isinstance(message, Policy | Carry):
         flaw = policies.flaw(message) if isinstance(message, Policy) else carried.flaw(message)
         return message if flaw is None else Unusable("bad_field", flaw)
+    elif isinstance(message, Act):
+        return _flaw(message) or message
     if len(message.response_id) != UUID_BYTES or not message.response_id.isascii():
         return Unusable("bad_field", "response_id is a UUID")
     return message
+
+
+_NEEDED: Final = {"contact": "outcome", "callback": "at_ms", "snooze": "until_ms", "resolve": "cause", "note": "note"}
+
+
+def _flaw(act: Act) -> Unusable | None:
+    """What an act lacks that its kind cannot do without; None for one that can be decided on."""
+    for name in ("command_id", "case_id", "note"):
+        value = getattr(act, name)
+        if value is not None and (len(value) != UUID_BYTES or not value.isascii()):
+            return Unusable("bad_field", f"{name} is a UUID")
+    needed = _NEEDED.get(act.kind)
+    if needed is not None and getattr(act, needed) is None:
+        return Unusable("bad_field", f"{act.kind} needs {needed}")
+    return None
 
 
 def team_of(key: bytes | None, partition: int, partitions: int) -> str | Unusable:

@@ -14,7 +14,7 @@ import msgspec
 
 from schemas import topics
 from schemas.changes import Position
-from schemas.followups import Case, FollowupEvent
+from schemas.followups import Case, FollowupEvent, Refused
 from schemas.people import person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
@@ -73,6 +73,7 @@ class Work:
         self._first_version = ids.version(generation, 0)
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
+        self.refusals: list[Refused] = []
         self.rejects: list[tuple[bytes | None, Reject]] = []
         self.policies: dict[
             str, TeamPolicy | None
@@ -178,7 +179,7 @@ class Work:
         self._seen[key] = self._puts[key] = values.RESOLVED.pack(resolved)
 
     def forget_text(self, team: str, response_id: str) -> None:
-        """The personal text of an answer goes."""
+        """The personal text of an answer, or of a note, goes."""
         self.forgotten[person_key(team, response_id)] = None
 
     def put_newest(self, key: bytes, newest: Newest | None) -> None:
@@ -276,6 +277,8 @@ class Work:
     def _outputs(self, through: int) -> Iterator[Out]:
         for event in self.events:
             yield Out(topics.FOLLOWUPS, event.case.team.encode(), event)
+        for refused in self.refusals:
+            yield Out(topics.FOLLOWUPS, refused.team.encode(), refused)
         for name, team in self.teams.items():
             changed = team.changes()
             if changed is not None:

@@ -35,23 +35,14 @@ ROWS: dict[str, Row] = {
     "people": ("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
     "followups": (
         *("case-1", "acme", "a-1", 3, "open", 2, AT_MS, AT_MS, AT_MS, AT_MS, ("a-1", "a-2"), "who", "", "s", "web"),
-        *("da-DK", "sms", None, True, "", 7),
+        *("da-DK", "sms", None, True, "", 7, AT_MS, None, AT_MS, "contacted", None, "price", 3, 2, ("note-1",)),
     ),
     "followup_events": (
-        "case-1",
-        2,
-        "event-1",
-        "acme",
-        "followup.raised",
-        AT_MS,
-        "a-1",
-        "open",
-        3,
-        "",
-        7,
-        "",
-        0,
-        AT_MS,
+        *("case-1", 2, "event-1", "acme", "followup.contacted", AT_MS, "a-1", "open", 3, "kim", 7),
+        *("kim", "phone", "reached", AT_MS, "price", "note-1", "contact", 2, AT_MS),
+    ),
+    "followup_commands": (
+        *("case-1", "c-1", "acme", AT_MS, '{"type":"act"}', "stale", ("assign", "note"), ("price",), "open", 2, 7),
     ),
     "corrections": (
         *("c-1", "acme", AT_MS, MINUTE * 60, "late", "a-1", [(MINUTE * 60, "all", 3, -1)]),
@@ -67,7 +58,7 @@ def instant(column: str, value: Any) -> Any:
     """Times as the client reads them."""
     if value is not None and column in ("minute", "as_of", "valid_until"):
         return datetime.fromtimestamp(value, UTC)
-    if value is not None and (column in ("at", "until") or column.endswith("_at")):
+    if value is not None and (column in ("at", "until", "snoozed_until") or column.endswith("_at")):
         return datetime.fromtimestamp(value / 1000, UTC)
     return list(value) if isinstance(value, tuple) else value
 

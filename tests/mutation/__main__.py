@@ -25,8 +25,8 @@ MUTANTS: Final = ROOT / "mutants" / "stream" / "domain"
 # What carries the arithmetic and the cases, in the order of the report.
 MODULES: Final = (
     *("scores", "minutes", "windows", "team_batch", "work", "fold"),
-    *("answers", "followups", "cases", "clocks", "deadlines", "promise", "policies", "carrying", "carried"),
-    *("erasure", "expiry", "keys", "ids", "places", "reading", "values"),
+    *("answers", "followups", "cases", "moves", "acts", "clocks", "deadlines", "promise", "policies", "carrying"),
+    *("carried", "erasure", "expiry", "keys", "ids", "places", "reading", "values"),
     *("evidence", "alarms"),
 )
 SAMPLE: Final = 30  # of each module: some ten minutes on two quiet cores

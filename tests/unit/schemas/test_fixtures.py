@@ -21,6 +21,22 @@ RESPONDENT = "b94d27b9934d3e08a52e52d7da7dabfa"
 VERSION = (1 << 48) + 41
 MINUTE = 29_833_334
 AT = 1_790_000_040_000
+COMMAND = "0191b0a4-52f1-7a3e-8d6c-4b1e2f3a9c70"
+NOTE = "7c1e9a52-0b3d-4f68-a1c4-95d2e8f07b36"
+ACT = feedback.Act(
+    command_id=COMMAND,
+    case_id=CASE,
+    kind="contact",
+    actor="kim",
+    expect_n=4,
+    owner="lee",
+    medium="phone",
+    outcome="no_answer",
+    at_ms=1_790_010_000_000,
+    until_ms=1_790_020_000_000,
+    cause="waiting time",
+    note=NOTE,
+)
 
 # Fixture: (what a reader of the topic decodes with, what it must find).
 RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
@@ -111,6 +127,8 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
         ),
     ),
     "carry-windows.v1": (carries.LogEntry, feedback.CarryWindows((60, 1_440, 10_080))),
+    "act.v1": (feedback.FeedbackRecord, ACT),
+    "act-least.v1": (feedback.FeedbackRecord, feedback.Act(COMMAND, CASE, "acknowledge", "kim")),
     "tick.v1": (feedback.FeedbackRecord, feedback.Tick()),
     "changes.v1": (
         changes.ChangesRecord,
@@ -223,6 +241,79 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
             ),
             clock="contact",
             level=1,
+        ),
+    ),
+    "event-act.v1": (
+        followups.FollowupRecord,
+        followups.FollowupEvent(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            kind="followup.contact_failed",
+            at_ms=AT + 9,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="snoozed",
+                n=5,
+                raised_ms=AT,
+                changed_ms=AT + 9,
+                contact_due_ms=AT + 10,
+                resolve_due_ms=AT + 20,
+                answers=(RESPONSE,),
+                version=VERSION,
+                owner="kim",
+                contacted_ms=AT + 5,
+                agreed_ms=AT + 30,
+                snoozed_until_ms=AT + 40,
+                snoozed_from="contacted",
+                resolved_ms=AT + 6,
+                cause="waiting time",
+                attempts=3,
+                contacts=2,
+                notes=(NOTE,),
+            ),
+            act=ACT,
+        ),
+    ),
+    "refused.v1": (
+        followups.FollowupRecord,
+        followups.Refused(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            at_ms=AT,
+            team="team-9",
+            act=feedback.Act(COMMAND, CASE, "acknowledge", "kim"),
+            reason="not_allowed",
+            version=VERSION,
+            allowed=("assign", "note"),
+            state="contacted",
+            n=5,
+        ),
+    ),
+    "refused-cause.v1": (
+        followups.FollowupRecord,
+        followups.Refused(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            at_ms=AT,
+            team="team-9",
+            act=feedback.Act(COMMAND, CASE, "resolve", "kim", cause="weather"),
+            reason="unknown_cause",
+            version=VERSION,
+            allowed=("assign", "note"),
+            state="contacted",
+            n=5,
+            causes=("price", "waiting time"),
+        ),
+    ),
+    "refused-unknown.v1": (
+        followups.FollowupRecord,
+        followups.Refused(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            at_ms=AT,
+            team="team-9",
+            act=feedback.Act(COMMAND, CASE, "acknowledge", "kim"),
+            reason="unknown_case",
+            version=VERSION,
         ),
     ),
     "scores.v1": (

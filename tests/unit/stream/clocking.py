@@ -12,15 +12,17 @@ from typing import Any
 
 from schemas.followups import Case, FollowupEvent
 from stream.domain.work import Out
+from tests.unit.stream.acting import time_told
 from tests.unit.stream.recount import Recount
 
-Said = tuple[int, str, str, int]  # when, clock, kind, level
+Said = tuple[int, str | None, str, int]  # when, clock, kind, level
 ALL = ("followup.reminder", "followup.breached", "followup.escalated")
 SAID_OF = {
     ("open", "contact"): ALL,
     ("open", "resolve"): ALL,
     ("acknowledged", "contact"): ALL[:2],
     ("acknowledged", "resolve"): ALL,
+    ("contacted", "contact"): ALL[:2],  # of a callback that was agreed
     ("contacted", "resolve"): ALL,
     ("snoozed", "contact"): ALL[1:2],
     ("snoozed", "resolve"): ALL[1:2],
@@ -37,7 +39,7 @@ class Clocks:
     def check(self, outputs: Iterable[Out], truth: Recount) -> None:
         """The outputs of one record: first all that has fallen due, then what the record itself has caused."""
         events = [out.message for out in outputs if isinstance(out.message, FollowupEvent)]
-        fired = [event for event in events if event.clock is not None]
+        fired = [event for event in events if time_told(event)]
         assert events[: len(fired)] == fired, "time comes before the record that moved it"
         for event in fired:
             found = [(said[0][0], case_id) for case_id, said in self.ahead.items() if said]
@@ -66,8 +68,12 @@ class Clocks:
             for clock, due_ms in (("contact", case.contact_due_ms), ("resolve", case.resolve_due_ms))
             for said in _points(clock, due_ms, policy)
             if said[0] > after_ms and said[2] in SAID_OF.get((case.state, clock), ())
+            if clock == "resolve" or "contacted" not in (case.state, case.snoozed_from) or case.agreed_ms is not None
         ]
         points.sort(key=lambda said: (said[0], said[1], ALL.index(said[2]), said[3]))
+        wakes_ms = case.snoozed_until_ms
+        if wakes_ms is not None:
+            points = [said for said in points if said[0] <= wakes_ms] + [(wakes_ms, None, "followup.woke", 0)]
         self.ahead[case.case_id] = [said for said in points if said[0] == points[0][0]]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from schemas.changes import AnswerChange, PaneChange, Position, TeamChanges
-from schemas.followups import FollowupEvent
+from schemas.followups import FollowupEvent, Refused
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
@@ -18,6 +18,7 @@ from stream.domain.work import Out
 Name = tuple[Any, ...]
 TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {
     FollowupEvent: ("followups.v1",),
+    Refused: ("followups.v1",),
     Reject: ("rejects.v1",),
     TeamScores: ("team-scores.v1",),
     TeamPolicy: ("team-policies.v1",),
@@ -55,6 +56,8 @@ class Downstream:
         assert out.topic in TOPICS_OF.get(type(message), ()), out
         if isinstance(message, FollowupEvent):
             self._event(message)
+        elif isinstance(message, Refused):
+            self._once(("refused", message.event_id), message, message.version & OFFSETS)
         elif isinstance(message, Reject):
             self._once(("reject", message.id), message, message.offset)
         elif isinstance(message, TeamScores):

@@ -15,11 +15,11 @@ import msgspec
 
 from schemas import topics
 from schemas.changes import AnswerChange, Correction, PaneChange, TeamChanges
-from schemas.followups import FollowupEvent
+from schemas.followups import FollowupEvent, Refused
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
-from stream.domain import carrying, keys, values
+from stream.domain import carrying, ids, keys, values
 from stream.domain.fold import fold
 from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
@@ -137,6 +137,27 @@ def erase_respondent_value(respondent: str) -> bytes:
     return json.dumps({"type": "erase_respondent", "respondent": respondent}).encode()
 
 
+def case_id(number: int, team: str = TEAMS[0]) -> str:
+    """Of the case that an answer opens."""
+    return ids.uuid5(team, response_id(number))
+
+
+def act_value(number: int, kind: str, command: int, *, team: str = TEAMS[0], **fields: Any) -> bytes:
+    """An `act` record's value: kim does this with the case that answer `number` has opened.
+
+    `command`: of the same command the same number. What the kind cannot do without is filled in.
+    """
+    needed = {"contact": {"outcome": "reached"}, "resolve": {"cause": "price"}, "note": {"note": note_id(command)}}
+    body = {"command_id": response_id(command + (1 << 40)), "case_id": case_id(number, team), "kind": kind}
+    given = {"actor": "kim"} | needed.get(kind, {}) | fields
+    return json.dumps({"type": "act", **body, **given}).encode()
+
+
+def note_id(number: int) -> str:
+    """The id of a note's text."""
+    return response_id(number + (1 << 50))
+
+
 def windows_value(*minutes: int) -> bytes:
     """A `windows` record's value."""
     return json.dumps({"type": "windows", "minutes": minutes}).encode()
@@ -187,6 +208,11 @@ class LogBuilder:
         """A team's policy holds from now on."""
         return self.append(team.encode(), policy_value(**fields))
 
+    def act(self, number: int, kind: str, *, team: str = TEAMS[0], command: int | None = None, **fields: Any) -> Record:
+        """Kim does something with the case that an answer has opened. A command of its own unless one is given."""
+        command = self.next_offset if command is None else command
+        return self.append(team.encode(), act_value(number, kind, command, team=team, **fields))
+
     def tick(self, after_ms: int = 0) -> Record:
         """Time passes."""
         self.now_ms += after_ms
@@ -218,7 +244,11 @@ class Run:
     @property
     def caused(self) -> list[FollowupEvent]:
         """Events that records caused, not time."""
-        return [event for event in self.events if event.clock is None]
+        return [event for event in self.events if event.clock is None and event.kind != "followup.woke"]
+
+    @property
+    def refused(self) -> list[Refused]:
+        return self.messages(Refused)
 
     @property
     def rejects(self) -> list[Reject]:

@@ -153,14 +153,18 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
 
     for (team, response_id), answer in truth.answers.items():
         resolved = resolved_of(state, team, response_id)
-        if answer.calls:
+        left_behind = resolved.not_raised == "resolved"  # by a case that people have resolved
+        if answer.calls and not left_behind:
             assert resolved.case_id is not None, "a detractor that nobody follows up"
         if resolved.case_id is not None and answer.detractor:
-            assert cases[resolved.case_id].state in OPEN
+            assert cases[resolved.case_id].state in OPEN | {"resolved"}
         assert homes[team, response_id] == ([] if resolved.case_id is None else [resolved.case_id])
         if resolved.case_id is not None:
             assert not answer.history
-        if answer.detractor and resolved.case_id is None:
+        if left_behind:
+            assert answer.detractor
+            assert resolved.case_id is None
+        elif answer.detractor and resolved.case_id is None:
             assert resolved.not_raised == ("history" if answer.history else "too_old")
         else:
             assert resolved.not_raised is None
@@ -176,6 +180,8 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
     for case in cases.values():
         assert case.case_id == named(case.team, case.response_id)
         assert len(set(case.answers)) == len(case.answers)
+        assert (case.snoozed_until_ms is not None) == (case.snoozed_from is not None) == (case.state == "snoozed")
+        assert (case.resolved_ms is not None) == (case.cause is not None) == (case.state == "resolved")
         if (case.team, case.response_id) in truth.erased:
             assert (case.survey, case.channel, case.locale, case.medium, case.callback_ms) == (None,) * 5
             assert case.respondent is None or case.state != "joined", "kept of an erased answer"
@@ -197,7 +203,8 @@ def assert_cases_hold(state: FakeState, truth: Recount) -> None:
         assert {member.respondent for member in members} == {case.respondent}, "a case is one person's"
         assert case.respondent is not None or len(members) == 1
         unhappy = any(member.detractor for member in members)
-        assert (case.state in OPEN) == unhappy, "a case is open as long as one of its answers is unhappy"
+        if case.state != "resolved":
+            assert (case.state in OPEN) == unhappy, "a case is open as long as one of its answers is unhappy"
 
 
 def _came_with(one: values.Context | AnswerChange) -> tuple[Any, ...]:
@@ -336,6 +343,9 @@ def assert_all_leaves_in_time(state: FakeState, truth: Recount) -> None:
     assert early.keys() == marks.keys()
     assert all(one.case_id is None for one in early.values())
 
+    commands = {_named_by(key): int.from_bytes(raw, "big") for key, raw in state.data.items() if key[:1] == b"k"}
+    assert commands == truth.commands
+
     listed = set()
     for key, raw in state.data.items():
         if key[:1] == b"h":
@@ -344,6 +354,8 @@ def assert_all_leaves_in_time(state: FakeState, truth: Recount) -> None:
     for key in state.data:
         if key[:1] == b"c":
             assert (b"c", *_named_by(key)) in listed, "a case that stays for ever"
+        if key[:1] == b"k":
+            assert (b"k", *_named_by(key)) in listed, "a command that stays for ever"
     for name, one in _held(state).items():
         if not one.erased:
             letter = b"m" if one.first_offset == values.NOT_GIVEN else b"r"

@@ -17,9 +17,11 @@ from tests.unit.stream.fakes import (
     TICK,
     LogBuilder,
     Record,
+    act_value,
     answer_value,
     command_value,
     erase_respondent_value,
+    note_id,
     office_hours,
     policy_value,
     windows_value,
@@ -43,20 +45,22 @@ NEXT: Final = -1  # the revision after the greatest one of that id so far
 _KINDS: Final = (
     ["answer"] * 20
     + ["again"] * 4
-    + [
-        "tick",
-        "tick",
-        "bad",
-        "exclude",
-        "exclude",
-        "exclude",
-        "include",
-        "erase",
-        "erase_respondent",
-        "windows",
-        "policy",
-    ]
+    + ["act"] * 8
+    + ["tick", "tick", "bad", "exclude", "exclude", "exclude", "include", "erase", "erase_respondent", "windows"]
+    + ["policy"]
 )
+_ACTS: Final = [
+    "acknowledge",
+    "assign",
+    "note",
+    "contact",
+    "contact",
+    "callback",
+    "snooze",
+    "resolve",
+    "resolve",
+    "reopen",
+]
 _REASONS: Final = ["test", "bot", "test", "invalid", "duplicate_person"]
 # Minutes; those of the last two are refused.
 WINDOW_LISTS: Final = [
@@ -75,7 +79,7 @@ POLICIES: Final[list[dict[str, Any]]] = [
         "escalate_ms": [1],
         "config": {"routes": [{"to": "ada"}]},
     },
-    {"raise_within_ms": DAY, "root_causes": ["price"]},
+    {"raise_within_ms": DAY, "root_causes": ["delay"]},
     {"open": _HOURS[::-1], "until_ms": _HOURS[-1]},
     {"contact_ms": 0},
 ]
@@ -129,6 +133,8 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
         elif kind == "again" and builder.records:
             earlier = _pick(builder.records[::-1], b[3])
             builder.append(earlier.key, earlier.value, skip=skip)
+        elif kind == "act":
+            builder.append(team.encode(), _act(builder, team, number, b), skip=skip)
         elif kind in ("exclude", "include"):
             # Taken back half of the time: what nobody has set is seldom cleared.
             kind = _pick([kind, "include"], b[5])
@@ -146,6 +152,20 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
         else:
             builder.append(None, TICK, skip=skip)
     return builder.records
+
+
+def _act(builder: LogBuilder, team: str, number: int, b: bytes) -> bytes:
+    """Somebody does something with the case that an answer has opened, if it has."""
+    kind = _pick(_ACTS, b[3])
+    later = builder.now_ms + _pick([HOUR, DAY, 9 * DAY, 0], b[4])
+    given: dict[str, Any] = {"callback": {"at_ms": later}, "snooze": {"until_ms": later}}.get(kind, {})
+    if kind == "contact":
+        given = {"outcome": _pick(["reached", "no_answer", "replied"], b[4])}
+    if b[5] & 1:
+        given["note"] = note_id(builder.next_offset)
+    if b[6] % 8 == 1:
+        given["expect_n"] = b[6] // 8 % 4
+    return act_value(number, kind, builder.next_offset, team=team, **given)
 
 
 @st.composite

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from schemas.rejects import Reject
 from stream.domain.fold import fold
 from stream.domain.work import Out
+from tests.unit.stream.acting import assert_acted, assert_notes_hold
 from tests.unit.stream.clocking import Clocks
 from tests.unit.stream.downstream import Downstream
 from tests.unit.stream.fakes import PARTITION, FakeState, Record
@@ -22,6 +24,7 @@ from tests.unit.stream.holding import (
     assert_policies_hold,
     assert_promised,
     assert_said_hold,
+    cases_of,
 )
 from tests.unit.stream.knowing import KnowingRecount
 
@@ -40,6 +43,7 @@ class Reference:
     def append(self, record: Record) -> None:
         """The log grows by a record."""
         self.log.append(record)
+        held = cases_of(self.state)
         effects = fold(self.state, [record], PARTITION)
         self.state.commit(effects, ())
         self.said.take(effects.outputs)
@@ -50,13 +54,15 @@ class Reference:
         self.clocks.check(effects.outputs, self.truth)
         self.truth.policies = policies
         assert_deadlines_hold(self.state, self.clocks.cases)
+        assert_acted(record, held, effects.outputs, self.state, self.truth)
         assert_closed_panes_stay(effects.outputs, self.truth)
         assert_promised(effects.outputs, self.truth)
         assert_policies_hold(self.state, self.said.policies, self.truth)
         self.held[effects.meta.position] = dict(self.state.data)
         assert_all_holds(self.state, self.said.scores, self.truth)
         assert_said_hold(self.said.answers, self.state, self.truth)
-        rejects = {one.offset: one.reason for one in self.said.once.values() if hasattr(one, "reason")}
+        assert_notes_hold(self.said.forgotten, self.state, self.truth)
+        rejects = {one.offset: one.reason for one in self.said.once.values() if isinstance(one, Reject)}
         assert rejects == self.truth.rejected
 
     def since(self, position: int) -> list[Record]:

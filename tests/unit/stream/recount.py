@@ -82,6 +82,10 @@ class Recount:
     windows: tuple[int, ...] = (60, 1440, 7 * 1440, 30 * 1440, 90 * 1440)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)  # by team
     erased: set[tuple[str, str]] = field(default_factory=set)
+    commands: dict[tuple[str, str], int] = field(default_factory=dict)  # of people, to when they came
+    past_commands: set[tuple[str, str]] = field(default_factory=set)
+    notes: set[tuple[str, str]] = field(default_factory=set)
+    came_again: bool = False  # whether the last record was a command that had been decided on
     tombstones: list[tuple[str, str]] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
     unchanged: set[int] = field(default_factory=set)
@@ -117,6 +121,9 @@ class Recount:
         answer are forgotten 400 days after the last one."""
         for name in [name for name in self.marks if name not in self.answers and self.marked[name] < self.closed]:
             del self.marks[name]
+        done = {name for name, ms in self.commands.items() if -(-ms // 60_000) < self.closed}
+        self.past_commands |= done
+        self.commands = {name: ms for name, ms in self.commands.items() if name not in done}
         old = [name for name, one in self.answers.items() if one.received < self.closed]
         self.just_forgotten = [name for name in old if not self.in_case(name)]
         for name in self.just_forgotten:
@@ -134,6 +141,8 @@ class Recount:
             return "undecodable"
         if fields["type"] in ("tick", "carry_windows"):
             return None
+        if fields["type"] == "act" and fields["kind"] == "snooze" and "until_ms" not in fields:
+            return "bad_field"
         if fields["type"] == "windows":
             minutes = fields["minutes"]
             if sorted(set(minutes)) != minutes or not 1 <= len(minutes) <= 20 or not 0 < minutes[0] <= minutes[-1]:
@@ -160,6 +169,14 @@ class Recount:
             return None
         if fields["type"] == "carry":
             return None  # a whole log holds what it says
+        if fields["type"] == "act":
+            name = record.key.decode(), fields["command_id"]
+            self.came_again = name in self.commands
+            self.commands.setdefault(name, self.stream_ms)
+            if "note" in fields:
+                note = record.key.decode(), fields["note"]
+                (self.notes.discard if name in self.past_commands else self.notes.add)(note)
+            return None
         name = record.key.decode(), fields["response_id"]
         if fields["type"] == "erase":
             self._erase(name)

@@ -7,6 +7,7 @@ recount and against the same log in single records. A log that fails is written 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.unit.stream.acting import act_of
 from tests.unit.stream.fakes import (
     DAY,
     HOUR,
@@ -24,13 +26,16 @@ from tests.unit.stream.fakes import (
     TEAMS,
     TICK,
     LogBuilder,
+    act_value,
     answer_value,
     carries,
     command_value,
     erase_respondent_value,
+    note_id,
     policy_value,
     windows_value,
 )
+from tests.unit.stream.holding import cases_of
 from tests.unit.stream.logs import OTHER_PARTITION, POLICIES, PROPERTY, WINDOW_LISTS
 from tests.unit.stream.partition import Reference, Worker
 from tests.unit.stream.traces import text_of
@@ -47,6 +52,23 @@ CAME_WITH: Final[list[dict[str, Any]]] = [
     {"channel": "web", "locale": "da-DK", "attributes": {"plan": "pro"}},
     {"survey": "t", "medium": "phone", "callback_ms": 1_790_000_000_000, "age_group": "30-39"},
 ]
+ACTS: Final = st.sampled_from(
+    [
+        "acknowledge",
+        "assign",
+        "note",
+        "contact",
+        "contact",
+        "callback",
+        "snooze",
+        "snooze",
+        "resolve",
+        "resolve",
+        "reopen",
+    ]
+)
+OUTCOMES: Final = st.sampled_from(["reached", "message_left", "replied", "no_answer", "failed"])
+TIMES: Final = st.sampled_from([HOUR, MINUTE, 3 * DAY, 0, 1, -5])
 SECONDS: Final = st.sampled_from([0, 1, 30_000, MINUTE - 1, MINUTE, MINUTE + 1])
 AGES: Final = st.sampled_from(
     [2 * MINUTE, 61 * MINUTE, 25 * HOUR, 7 * DAY, 7 * DAY + 1, 29 * DAY, 91 * DAY, 400 * DAY, 400 * DAY + 1]
@@ -162,6 +184,46 @@ class FoldMachine(RuleBasedStateMachine):
     def erase_respondent(self, respondent: str) -> None:
         """All that a person has said goes, in both teams."""
         self.append(None, erase_respondent_value(respondent))
+
+    @precondition(lambda self: bool(cases_of(self.reference.state)))
+    @rule(
+        pick=st.integers(0, 5),
+        kind=ACTS,
+        at=TIMES,
+        outcome=OUTCOMES,
+        note=st.booleans(),
+        n=st.sampled_from([None, None, None, 0, 0, 1]),
+    )
+    def act(self, pick: int, kind: str, at: int, outcome: str, note: bool, n: int | None) -> None:
+        """Somebody works on a case, which may be closed, or have changed meanwhile."""
+        cases = sorted(cases_of(self.reference.state).values(), key=lambda case: (-case.changed_ms, case.case_id))
+        case = cases[pick % len(cases)]
+        offset = self.builder.next_offset
+        of_kind: dict[str, dict[str, Any]] = {
+            "assign": {"owner": "lee"} if at else {},
+            "contact": {"outcome": outcome},
+            "callback": {"at_ms": self.builder.now_ms + at},
+            "snooze": {"until_ms": self.builder.now_ms + at},
+        }
+        given = of_kind.get(kind, {}) | ({"note": note_id(offset)} if note else {})
+        if n is not None:
+            given["expect_n"] = case.n - n
+        self.append(case.team.encode(), act_value(0, kind, offset, case_id=case.case_id, **given))
+
+    @rule(which=WHICH, kind=ACTS)
+    def act_on_what_may_be_none(self, which: tuple[str, int], kind: str) -> None:
+        """A case of that answer, if it has ever opened one."""
+        given = {"at_ms": self.builder.now_ms + HOUR} if kind == "callback" else {}
+        self.append(which[0].encode(), act_value(which[1], kind, self.builder.next_offset, team=which[0], **given))
+
+    @precondition(lambda self: any(act_of(record) for record in self.reference.log))
+    @rule(back=st.integers(0, 5))
+    def act_again_with_another_text(self, back: int) -> None:
+        """The request for a command was sent again."""
+        acts = [record for record in self.reference.log if act_of(record)]
+        earlier = acts[-1 - back % len(acts)]
+        again = {**(act_of(earlier) or {}), "note": note_id(self.builder.next_offset)}
+        self.append(earlier.key, json.dumps(again).encode())
 
     @rule(minutes=st.sampled_from(WINDOW_LISTS))
     def set_windows(self, minutes: tuple[int, ...]) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from schemas import topics
 from schemas.changes import AnswerChange, Correction, PaneChange, PaneDelta, Position, TeamChanges, WindowMove
-from schemas.feedback import Policy
-from schemas.followups import Case, FollowupEvent
+from schemas.feedback import Act, Policy
+from schemas.followups import Case, FollowupEvent, Refused
 from schemas.people import Person, person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
@@ -22,6 +23,7 @@ from stream.rows import ROWS_OF, TABLES, Row
 MINUTE = 29_833_334
 AT_MS = 1_790_000_040_123
 GENERATION = 3
+COMMAND = "0191b0a4-52f1-7a3e-8d6c-4b1e2f3a9c70"
 
 CASE = Case(
     case_id="case",
@@ -181,7 +183,8 @@ class TestFollowups:
             AT_MS + number for number in range(4)
         ]
         assert (found["owner"], found["joined_into"], found["callback_at"], found["version"]) == ("", "", None, 7)
-        assert said == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7, "", 0, AT_MS)
+        assert said[:11] == ("case", 2, "event", "acme", "followup.raised", AT_MS, "a-1", "open", 3, "", 7)
+        assert said[11:] == ("", "", "", None, "", "", "", 0, AT_MS)
 
     def test_a_case_that_is_said_again_is_a_case_and_no_event_of_it(self) -> None:
         ((table, _),) = rows(topics.FOLLOWUPS, FollowupEvent("event", "followup.carried", AT_MS, CASE))
@@ -190,22 +193,47 @@ class TestFollowups:
     def test_what_a_clock_tells_says_of_which_clock_and_how_far_up_it_goes(self) -> None:
         event = FollowupEvent("event", "followup.escalated", AT_MS, CASE, clock="contact", level=2)
         _, (_, said) = rows(topics.FOLLOWUPS, event)
-        assert said == (
-            "case",
-            2,
-            "event",
-            "acme",
-            "followup.escalated",
-            AT_MS,
-            "",
-            "open",
-            3,
-            "",
-            7,
-            "contact",
-            2,
-            CASE.raised_ms,
-        )
+        assert said[4:11] == ("followup.escalated", AT_MS, "", "open", 3, "", 7)
+        assert said[-3:] == ("contact", 2, CASE.raised_ms)
+
+    def test_what_a_person_did_stands_beside_the_event_and_among_the_commands(self) -> None:
+        act = Act(COMMAND, "case", "callback", "kim", medium="phone", at_ms=AT_MS + 9, note="note")
+        case = structs.replace(CASE, agreed_ms=AT_MS + 9, attempts=2, contacts=1, notes=("note",), owner="kim")
+        event = FollowupEvent("event", "followup.callback_agreed", AT_MS, case, act=act)
+        (_, stored), (_, said), (table, command) = rows(topics.FOLLOWUPS, event)
+        found = named("followups", stored)
+        assert (found["agreed_at"], found["attempts"], found["contacts"]) == (AT_MS + 9, 2, 1)
+        assert (found["notes"], found["owner"], found["contacted_at"], found["cause"]) == (("note",), "kim", None, "")
+        told = named("followup_events", said)
+        assert (told["actor"], told["medium"], told["outcome"]) == ("kim", "phone", "")
+        assert (told["until"], told["cause"], told["note"], told["owner"]) == (AT_MS + 9, "", "note", "kim")
+        assert table == "followup_commands"
+        asked = named(table, command)
+        assert msgspec.json.decode(asked.pop("act"), type=Act) == act
+        assert asked == {
+            "case_id": "case",
+            "command_id": COMMAND,
+            "team": "acme",
+            "at": AT_MS,
+            "refused_for": "",
+            "allowed": (),
+            "causes": (),
+            "state": "open",
+            "n": 2,
+            "version": 7,
+        }
+
+    def test_what_was_refused_is_a_command_and_no_event(self) -> None:
+        act = Act(COMMAND, "case", "resolve", "kim", cause="price")
+        known = Refused("event", AT_MS, "acme", act, "stale", 7, ("assign", "note"), "open", 2, causes=("price",))
+        ((table, row),) = rows(topics.FOLLOWUPS, known)
+        asked = named(table, row)
+        assert (table, asked["refused_for"], asked["allowed"]) == ("followup_commands", "stale", ("assign", "note"))
+        assert (asked["state"], asked["n"], asked["at"], asked["version"]) == ("open", 2, AT_MS, 7)
+        assert asked["causes"] == ("price",)
+        ((_, row),) = rows(topics.FOLLOWUPS, Refused("event", AT_MS, "acme", act, "unknown_case", 7))
+        asked = named(table, row)
+        assert (asked["refused_for"], asked["allowed"], asked["state"], asked["n"]) == ("unknown_case", (), "", 0)
 
 
 class TestPeople:
