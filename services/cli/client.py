@@ -60,12 +60,12 @@ class Client:
         """The JSON body of a 200. Raises Fail for anything else."""
         return await self._ask("GET", path, params=params or {})
 
-    async def send(self, method: str, path: str, document: Any = None) -> Any:
+    async def send(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON body of a 200, 201 or 202 to a request with a JSON body, if any. Raises Fail for anything else."""
         if document is None:
             return await self._ask(method, path)
-        headers = {"Content-Type": "application/json"}
-        return await self._ask(method, path, data=msgspec.json.encode(document), headers=headers)
+        more = {"Content-Type": "application/json", **(headers or {})}
+        return await self._ask(method, path, data=msgspec.json.encode(document), headers=more)
 
     async def _ask(self, method: str, path: str, **more: Any) -> Any:
         try:

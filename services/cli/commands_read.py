@@ -73,6 +73,9 @@ def followups(
     state: Annotated[str | None, typer.Option(help="Only this state: open, acknowledged, …")] = None,
     owner: Annotated[str | None, typer.Option(help="Only this owner.")] = None,
     due_before: Annotated[str | None, typer.Option(help="Only those due before this time, ISO 8601.")] = None,
+    due_in: Annotated[
+        str | None, typer.Option("--due-in", help="Only those due within 90m, 2h, 1d, the most urgent first.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Most cases to show.", min=1)] = 50,
     data: Data = None,
     url: Url = None,
@@ -82,7 +85,7 @@ def followups(
     """List follow-up cases, newest first."""
     from services.cli import reading
 
-    params = {"team": team, "state": state, "owner": owner, "due_before": due_before}
+    params = {"team": team, "state": state, "owner": owner, "due_before": due_before, **reading.within(due_in)}
     reading.followups(params, limit, data, url, key, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from services.cli import output
 from services.cli.client import Client
 from services.cli.codes import Exit, Fail
 from services.cli.instance import Door, find
+from stream.domain.minutes import parse_window
 
 _PAGE: Final = 200  # most items of one page
 _RECONNECT_S: Final = 2.0
@@ -62,7 +64,7 @@ def score(
         output.print_json(found)
         return
     lines = [
-        f"{found['team'] or 'all teams'}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}"
+        f"{found['team'] or 'all teams'}, {found['window']} to {minute_text(found['as_of'])}, policy {found['policy']}"
     ]
     if found["n"] == 0:
         lines.append("no answers in this window")
@@ -101,7 +103,7 @@ def _show_explanation(found: Mapping[str, Any], *, recounted: bool) -> None:
     up_to = f"record {log['record']}" if log["record"] else "no record yet"
     known = "no time yet" if found["known_at"] is None else _second(found["known_at"])
     lines = [
-        f"{found['team']}, {found['window']} to {_minute(found['as_of'])}, policy {found['policy']}",
+        f"{found['team']}, {found['window']} to {minute_text(found['as_of'])}, policy {found['policy']}",
         f"known at {known}: {up_to}, everything below {log['partition']}:{log['through']} was stored",
         f"NPS {_nps(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
         f"{found['n']:,}   passives {found['passives']:,}"
@@ -153,7 +155,7 @@ def teams(params: Params, data: Path | None, url: str | None, key: str | None, *
                 f"{item['score']['n']:,}",
                 f"{item['open_followups']:,}",
                 f"{item['overdue_followups']:,}",
-                _minute(item["next_due_at"]),
+                minute_text(item["next_due_at"]),
             )
             for item in found["items"]
         ],
@@ -173,11 +175,11 @@ def followups(
         ("raised", "team", "score", "state", "due", "owner", "comment", "case"),
         [
             (
-                _minute(item["raised_at"]),
+                minute_text(item["raised_at"]),
                 item["team"],
                 str(item["score"]),
                 item["state"] + (" late" if any(item["overdue"].values()) else ""),
-                _minute(item["due_at"]),
+                minute_text(item["due_at"]),
                 item["owner"] or "",
                 printable(item["comment"] or "", 40),
                 item["case_id"],
@@ -228,17 +230,17 @@ def live_line(name: str, data: Mapping[str, Any]) -> str:
         windows = "   ".join(
             f"{window['window']} {_nps(window['all'])} (n {window['all']['n']:,})" for window in data["windows"]
         )
-        return f"{_minute(data['as_of'])}  score       {data['team']}  {windows}"
+        return f"{minute_text(data['as_of'])}  score       {data['team']}  {windows}"
     if name == "followup":
         kind = data["kind"].removeprefix("followup.")
-        return f"{_minute(data['at'])}  {kind:<11} {data['team']}  score {data['score']}, case {data['case_id']}"
+        return f"{minute_text(data['at'])}  {kind:<11} {data['team']}  score {data['score']}, case {data['case_id']}"
     if name == "correction":
         moved = "   ".join(
             f"{move['window']} {_nps(move['before'])} → {_nps(move['after'])}"
             for move in data["windows"]
             if move["policy"] == "all"
         )
-        return f"{_minute(data['known_at'])}  correction  {data['team']}  {data['cause']}  {moved}"
+        return f"{minute_text(data['known_at'])}  correction  {data['team']}  {data['cause']}  {moved}"
     return f"{name}  {printable(str(data), 120)}"
 
 
@@ -273,6 +275,20 @@ def _second(at: str) -> str:
     return at[:19].replace("T", " ")
 
 
-def _minute(at: str | None) -> str:
+def within(length: str | None) -> Params:
+    """The parameters that ask for what is due so soon, the most urgent first; none for None. Raises Fail."""
+    if length is None:
+        return {}
+    try:
+        minutes = parse_window(length)
+    except ValueError:
+        minutes = None
+    if minutes is None:
+        raise Fail(Exit.USAGE, "--due-in takes a whole number and m, h or d, such as 90m, 2h, 1d")
+    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    return {"due_before": until.isoformat(timespec="milliseconds"), "order": "due"}
+
+
+def minute_text(at: str | None) -> str:
     """A time to the minute, UTC; empty for none."""
     return "" if at is None else at[:16].replace("T", " ")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from services.common.settings import KeyKind
 
-# What each kind of key may do; `admin` may do everything but post as a widget.
+# What each kind of key may do; `admin` may do everything but post as a widget. Who may read follow-ups may `act` on
+# them (decision 19).
 GRANTS: Mapping[KeyKind, frozenset[str]] = {
     "write": frozenset({"write"}),
-    "read": frozenset({"read"}),
+    "read": frozenset({"read", "act"}),
     "import": frozenset({"write", "import"}),
-    "admin": frozenset({"write", "import", "read", "admin"}),
+    "admin": frozenset({"write", "import", "read", "act", "admin"}),
     "widget": frozenset({"widget"}),
 }
 

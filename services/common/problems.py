@@ -4,7 +4,7 @@ Problem
 ├── NotJson 400            ├── NotFound 404              ├── TooLarge 413
 ├── Unauthorized 401       ├── WrongMethod 405           ├── UnsupportedMedia 415
 ├── Forbidden 403          ├── TooSlow 408               ├── Invalid 422
-├── Conflict 409           ├── TooMany 429 (Retry-After)
+├── Conflict 409           ├── Stale 412                 ├── TooMany 429 (Retry-After)
 └── Unavailable 503 (Retry-After)
 """
 
@@ -84,6 +84,10 @@ class TooSlow(Problem):
 
 class Conflict(Problem):
     status, code, title = 409, "conflict", "Not allowed in this state"
+
+
+class Stale(Problem):
+    status, code, title = 412, "stale", "It has changed meanwhile"
 
 
 class TooLarge(Problem):

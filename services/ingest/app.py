@@ -15,12 +15,12 @@ from fastapi import FastAPI
 
 from services.common import http
 from services.common.keys import Keyring
+from services.common.producing import WrongTopic
 from services.common.settings import IngestSettings
 from services.ingest import commands, openapi, pages
 from services.ingest.access import Access
 from services.ingest.door import Door
 from services.ingest.port import Publisher
-from services.ingest.producer import WrongTopic
 from services.ingest.publisher import KafkaPublisher
 from services.ingest.reader import Reader
 from services.ingest.tables import Tables

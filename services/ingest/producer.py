@@ -1,31 +1,18 @@
-"""One Kafka producer: made as the door needs it, checked against the log, and ended without waiting for ever."""
+"""One Kafka producer, made as the door needs it, and the clock that it has to find."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
-import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from schemas.generations import Generation, later_generations
-from schemas.topics import FEEDBACK, PEOPLE
+from schemas.topics import FEEDBACK
+from services.common.producing import WrongTopic
 
-CONNECT_S: Final = 3.0  # for connecting, a producer id and a first tick; as much again for stopping
+CONNECT_S: Final = 3.0  # for connecting, a producer id and a first tick
 REQUEST_TIMEOUT_MS: Final = 5_000
 MAX_BATCH_BYTES: Final = 256 * 1024  # of one partition; a full one makes senders wait
 LOG_APPEND_TIME: Final = 1
-
-log = structlog.get_logger()
-
-
-class WrongTopic(Exception):
-    """A topic is not what this generation of the log needs; only an operator can mend that."""
-
-
-class LogMoved(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
-    """The log goes on in a later generation: nothing more may come into this one."""
 
 
 def make_producer(brokers: str) -> AIOKafkaProducer:
@@ -41,42 +28,7 @@ def make_producer(brokers: str) -> AIOKafkaProducer:
     )
 
 
-async def check_topics(producer: AIOKafkaProducer, generation: Generation) -> None:
-    """Raises WrongTopic for another partition count, LogMoved when a later generation of the log is there, and another
-    KafkaError, so that we try again, while a topic is missing."""
-    cluster = await producer.client.fetch_all_metadata()
-    later = later_generations(cluster.topics(), generation)
-    if later:
-        raise LogMoved(
-            f"{generation.topic(FEEDBACK)} is closed, {FEEDBACK}.g{later[-1]} is there or being made: start again with "
-            f"PULSE_GENERATION={later[-1]} and its PULSE_PARTITIONS once `pulse repartition` has ended"
-        )
-    wanted = (generation.topic(FEEDBACK), generation.topic(PEOPLE))
-    for topic in wanted:
-        partitions = cluster.partitions_for_topic(topic)
-        if partitions is None:
-            raise KafkaError(f"topic {topic} is missing")
-        if len(partitions) != generation.partitions:
-            raise WrongTopic(
-                f"topic {topic} has {len(partitions)} partitions; PULSE_PARTITIONS says {generation.partitions}, and "
-                f"keys would move: set it to {len(partitions)}, or copy the log with `pulse repartition`"
-            )
-    await producer.client.set_topics(wanted)
-
-
 def check_clock(held: Any) -> None:
     """Raises WrongTopic unless the broker stamps the log's records itself: that is the one clock everything uses."""
     if held.offset >= 0 and held.timestamp_type != LOG_APPEND_TIME:
         raise WrongTopic(f"topic {FEEDBACK} must have message.timestamp.type=LogAppendTime")
-
-
-async def stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer without waiting for what it cannot deliver: left alone, its stop() would, for ever."""
-    producer._message_accumulator.fail_all(KafkaError("given up"))  # noqa: SLF001 (there is no public way to give up)
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            await producer.stop()
-    except (TimeoutError, KafkaError, KeyError) as error:  # KeyError: a batch it was about to retry is gone
-        log.info("producer_stopped_hard", error=type(error).__name__)
-    finally:
-        await producer.client.close()

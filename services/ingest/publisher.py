@@ -30,18 +30,11 @@ from schemas.generations import FIRST, Generation
 from schemas.responses import Receipt
 from schemas.topics import FEEDBACK, PEOPLE
 from services.common.clock import wall_clock_ms
+from services.common.producing import LogMoved, check_topics, stop
 from services.ingest import metrics
 from services.ingest.clock import BrokerClock
 from services.ingest.port import NotHeld, Outgoing
-from services.ingest.producer import (
-    CONNECT_S,
-    LOG_APPEND_TIME,
-    LogMoved,
-    check_clock,
-    check_topics,
-    make_producer,
-    stop,
-)
+from services.ingest.producer import CONNECT_S, LOG_APPEND_TIME, check_clock, make_producer
 
 LOOK_S: Final = 0.25  # how often the producer is looked at
 FRESH_S: Final = 1.0  # an acknowledgement this young is proof enough

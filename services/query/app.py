@@ -18,12 +18,14 @@ import uvloop
 from fastapi import FastAPI
 
 from services.common import http, logs
+from services.common.acts import Acts, KafkaActs
 from services.common.clock import wall_clock_ms
 from services.common.keys import Keyring
 from services.common.problems import Unavailable
 from services.common.settings import QuerySettings
 from services.query import (
     openapi,
+    routes_acts,
     routes_answers,
     routes_explain,
     routes_followups,
@@ -38,6 +40,7 @@ from services.query.feed import Feed
 from services.query.live import Follower
 from services.query.log import Log
 from services.query.middleware import Finish
+from services.query.outcomes import Outcomes
 from services.query.position import Sunk
 from services.query.sessions import Sessions
 from services.query.store import Store, StoreError
@@ -50,7 +53,7 @@ _DRAIN_S: Final = 10
 
 _ROUTES: Final = (
     *(routes_scores, routes_explain, routes_answers, routes_stored),
-    *(routes_followups, routes_policies, routes_live, routes_pages),
+    *(routes_followups, routes_acts, routes_policies, routes_live, routes_pages),
 )
 
 
@@ -60,6 +63,7 @@ def build_app(
     store: Store | None = None,
     broker: Log | None = None,
     feed: Feed | None = None,
+    acts: Acts | None = None,
     now_ms: Callable[[], int] = wall_clock_ms,
 ) -> FastAPI:
     """The app with its adapters. It starts whether or not Kafka and ClickHouse are there; /readyz tells."""
@@ -68,6 +72,8 @@ def build_app(
         settings=settings,
         store=store,
         log=broker or Log(settings.kafka, generation=settings.log),
+        acts=acts or KafkaActs(settings.kafka, settings.log),
+        outcomes=Outcomes(),
         sunk=Sunk(store, settings.log),
         feed=feed or Feed(),
         keyring=Keyring(settings.key_hashes),
@@ -77,13 +83,14 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        follower = Follower(settings.kafka, own.feed, settings.min_sample, settings.log)
+        follower = Follower(settings.kafka, own.feed, own.outcomes, settings.min_sample, settings.log)
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(_keep_asking(own.store))]
         try:
             yield
         finally:
             own.feed.close()
             await _end(tasks)
+            await own.acts.close()
             await own.log.close()
             await own.store.close()
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from pydantic import Field
 
-from schemas.changes import Cause, ChangesRecord, Correction, Policy, Position, TeamChanges
+from schemas.changes import Cause, ChangesRecord, Correction, Policy, TeamChanges
 from schemas.followups import FollowupEvent, FollowupRecord
 from schemas.followups import State as CaseState
 from schemas.scores import Counts, TeamScores
@@ -142,7 +142,7 @@ def events_of(topic: str, partition: int, value: bytes, min_sample: int) -> Iter
         yield "score", scores.team, _json(score_event(scores, partition, min_sample))
     elif topic == FOLLOWUPS:
         followup = _FOLLOWUPS.decode(value)
-        if not isinstance(followup, Position):
+        if isinstance(followup, FollowupEvent):
             yield "followup", followup.case.team, _json(followup_event(followup, partition))
     elif topic == TEAM_CHANGES:
         changes = _CHANGES.decode(value)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from schemas.followups import Case
 from schemas.followups import State as CaseState
 from services.query.store import Store
 
 _ALL: Final = 4_102_444_800_000
 
-# States in which somebody still has to do something, and those in which the customer has not been spoken to yet.
+# States in which somebody still has to do something, and those in which nobody can have spoken to the customer yet.
 ACTIVE: Final[tuple[CaseState, ...]] = ("open", "acknowledged", "contacted", "snoozed")
-UNCONTACTED: Final[tuple[CaseState, ...]] = ("open", "acknowledged", "snoozed")
+UNCONTACTED: Final[tuple[CaseState, ...]] = ("open", "acknowledged")
 
 _COLUMNS: Final = """
     case_id, team, response_id, score, state, n,
     toUnixTimestamp64Milli(raised_at) AS raised_ms, toUnixTimestamp64Milli(changed_at) AS changed_ms,
     toUnixTimestamp64Milli(contact_due_at) AS contact_due_ms, toUnixTimestamp64Milli(resolve_due_at) AS resolve_due_ms,
     answers, respondent, owner, survey, channel, locale, medium,
-    toUnixTimestamp64Milli(callback_at) AS callback_ms, joined_into, version"""
+    toUnixTimestamp64Milli(callback_at) AS callback_ms, joined_into, version,
+    toUnixTimestamp64Milli(contacted_at) AS contacted_ms, toUnixTimestamp64Milli(agreed_at) AS agreed_ms,
+    toUnixTimestamp64Milli(snoozed_until) AS snoozed_until_ms, snoozed_from,
+    toUnixTimestamp64Milli(resolved_at) AS resolved_ms, cause, attempts, contacts, notes"""
 
-# The clock that runs: the first contact until it is made, then the resolution; none once the case is closed.
+# The clock that runs: the first contact until it is made; then the resolution, or before it a callback that was agreed;
+# none once the case is closed.
 _DUE: Final = """
     multiIf(
-        state IN ('open', 'acknowledged', 'snoozed'), contact_due_ms,
-        state = 'contacted', resolve_due_ms,
+        state IN ('open', 'acknowledged') OR (state = 'snoozed' AND snoozed_from != 'contacted'), contact_due_ms,
+        state IN ('contacted', 'snoozed'), least(resolve_due_ms, ifNull(agreed_ms, resolve_due_ms)),
         NULL
     )"""
 
@@ -42,6 +47,17 @@ WHERE ({every:Bool} OR team = {team:String})
 ORDER BY raised_ms DESC, case_id DESC
 LIMIT {limit:UInt32}""".replace("COLUMNS_OF_A_CASE", _COLUMNS).replace("RUNNING_CLOCK", _DUE)
 
+_BY_DUE: Final = """
+SELECT COLUMNS_OF_A_CASE, RUNNING_CLOCK AS due_ms
+FROM followups FINAL
+WHERE ({every:Bool} OR team = {team:String})
+    AND (empty({states:Array(String)}) OR state IN {states:Array(String)})
+    AND ({any_owner:Bool} OR owner = {owner:String})
+    AND due_ms IS NOT NULL AND ({any_due:Bool} OR due_ms < {due_before_ms:Int64})
+    AND (assumeNotNull(due_ms), case_id) > ({place_ms:Int64}, {place_id:String})
+ORDER BY due_ms, case_id
+LIMIT {limit:UInt32}""".replace("COLUMNS_OF_A_CASE", _COLUMNS).replace("RUNNING_CLOCK", _DUE)
+
 _ONE: Final = """
 SELECT COLUMNS_OF_A_CASE
 FROM followups FINAL
@@ -49,27 +65,37 @@ WHERE case_id = {case_id:String}
 LIMIT 1""".replace("COLUMNS_OF_A_CASE", _COLUMNS)
 
 _HISTORY: Final = """
-SELECT event_id, n, kind, toUnixTimestamp64Milli(at) AS at_ms, response_id, state, score, owner
+SELECT event_id, n, kind, toUnixTimestamp64Milli(at) AS at_ms, response_id, state, score, owner,
+    actor, medium, outcome, toUnixTimestamp64Milli(until) AS until_ms, cause, note
 FROM followup_events FINAL
 WHERE team = {team:String} AND case_id = {case_id:String}
 ORDER BY raised_at, n"""
+
+_COMMAND: Final = """
+SELECT act, refused_for, allowed, causes, state, n, toUnixTimestamp64Milli(at) AS at_ms
+FROM followup_commands FINAL
+WHERE case_id = {case_id:String} AND command_id = {command_id:String}"""
 
 _COUNTS: Final = """
 SELECT team, count() AS active, countIf(due < {now_ms:Int64}) AS overdue, min(due) AS next_due_ms
 FROM
 (
     SELECT team, toUnixTimestamp64Milli(contact_due_at) AS contact_due_ms,
-        toUnixTimestamp64Milli(resolve_due_at) AS resolve_due_ms, assumeNotNull(RUNNING_CLOCK) AS due
+        toUnixTimestamp64Milli(resolve_due_at) AS resolve_due_ms, toUnixTimestamp64Milli(agreed_at) AS agreed_ms,
+        assumeNotNull(RUNNING_CLOCK) AS due
     FROM followups FINAL
     WHERE state IN {states:Array(String)} AND ({every:Bool} OR team IN {teams:Array(String)})
 )
 GROUP BY team""".replace("RUNNING_CLOCK", _DUE)
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of cases ended."""
+Order = Literal["newest", "due"]
 
-    raised_ms: int
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of cases ended: what it is ordered by, milliseconds, and the case."""
+
+    at_ms: int
     case_id: str
 
 
@@ -96,6 +122,15 @@ class CaseRow(msgspec.Struct, frozen=True):
     callback_ms: int | None
     joined_into: str
     version: int
+    contacted_ms: int | None
+    agreed_ms: int | None
+    snoozed_until_ms: int | None
+    snoozed_from: str
+    resolved_ms: int | None
+    cause: str
+    attempts: int
+    contacts: int
+    notes: list[str]
 
     @property
     def active(self) -> bool:
@@ -103,15 +138,23 @@ class CaseRow(msgspec.Struct, frozen=True):
         return self.state in ACTIVE
 
     @property
+    def uncontacted(self) -> bool:
+        """Somebody still has to do something, and the customer has not heard from anybody."""
+        return self.state in UNCONTACTED or (self.state == "snoozed" and self.snoozed_from != "contacted")
+
+    @property
     def due_ms(self) -> int | None:
         """When the clock that runs is due; None for a closed case."""
         if not self.active:
             return None
-        return self.contact_due_ms if self.state in UNCONTACTED else self.resolve_due_ms
+        if self.uncontacted:
+            return self.contact_due_ms
+        return self.resolve_due_ms if self.agreed_ms is None else min(self.agreed_ms, self.resolve_due_ms)
 
     def contact_overdue(self, now_ms: int) -> bool:
-        """The customer should have been spoken to by now and was not."""
-        return self.state in UNCONTACTED and self.contact_due_ms < now_ms
+        """The customer should have been spoken to by now and was not: for the first time, or as it was agreed."""
+        due_ms = self.contact_due_ms if self.uncontacted else self.agreed_ms
+        return self.active and due_ms is not None and due_ms < now_ms
 
     def resolve_overdue(self, now_ms: int) -> bool:
         """The case should have been resolved by now and is not."""
@@ -129,6 +172,24 @@ class EventRow(msgspec.Struct, frozen=True):
     state: CaseState
     score: int
     owner: str
+    actor: str
+    medium: str
+    outcome: str
+    until_ms: int | None
+    cause: str
+    note: str
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """What has become of a command. `refused_for` empty: applied. `act`: the record of the log, JSON."""
+
+    act: str
+    refused_for: str
+    allowed: list[str]
+    causes: list[str]
+    state: str
+    n: int
+    at_ms: int
 
 
 class TeamCases(msgspec.Struct, frozen=True):
@@ -150,12 +211,17 @@ class Filter:
     due_before_ms: int | None = None
 
 
-async def page(store: Store, which: Filter, place: Place | None, limit: int) -> tuple[list[CaseRow], Place | None]:
-    """One page, newest first, and the place the next one begins after; None when this is the last."""
-    start = place or Place(_ALL, "")
+async def page(
+    store: Store, which: Filter, place: Place | None, limit: int, order: Order = "newest"
+) -> tuple[list[CaseRow], Place | None]:
+    """One page, and the place the next one begins after; None when this is the last.
+
+    `order`: the newest first; or by the clock that runs, the most urgent first, which leaves closed cases out.
+    """
+    start = place or Place(_ALL if order == "newest" else 0, "")
     rows = await store.rows(
         "followups",
-        _PAGE,
+        _PAGE if order == "newest" else _BY_DUE,
         CaseRow,
         every=which.team is None,
         team=which.team or "",
@@ -164,12 +230,15 @@ async def page(store: Store, which: Filter, place: Place | None, limit: int) -> 
         owner=which.owner or "",
         any_due=which.due_before_ms is None,
         due_before_ms=which.due_before_ms or 0,
-        place_ms=start.raised_ms,
+        place_ms=start.at_ms,
         place_id=start.case_id,
         limit=limit + 1,
     )
     shown = rows[:limit]
-    return shown, Place(shown[-1].raised_ms, shown[-1].case_id) if len(rows) > limit else None
+    if len(rows) <= limit:
+        return shown, None
+    last = shown[-1]
+    return shown, Place(last.raised_ms if order == "newest" else last.due_ms or 0, last.case_id)
 
 
 async def one(store: Store, case_id: str) -> CaseRow | None:
@@ -181,6 +250,47 @@ async def one(store: Store, case_id: str) -> CaseRow | None:
 async def history(store: Store, case: CaseRow) -> list[EventRow]:
     """All events of a case, oldest first."""
     return await store.rows("history", _HISTORY, EventRow, team=case.team, case_id=case.case_id)
+
+
+async def command(store: Store, case_id: str, command_id: str) -> CommandRow | None:
+    """What has become of a command; None when nothing is stored of it."""
+    rows = await store.rows("command", _COMMAND, CommandRow, case_id=case_id, command_id=command_id)
+    return rows[0] if rows else None
+
+
+def row_of(case: Case) -> CaseRow:
+    """A case as the log's reader has just told it, in the shape of a stored one."""
+    return CaseRow(
+        case_id=case.case_id,
+        team=case.team,
+        response_id=case.response_id,
+        score=case.score,
+        state=case.state,
+        n=case.n,
+        raised_ms=case.raised_ms,
+        changed_ms=case.changed_ms,
+        contact_due_ms=case.contact_due_ms,
+        resolve_due_ms=case.resolve_due_ms,
+        answers=list(case.answers),
+        respondent=case.respondent or "",
+        owner=case.owner or "",
+        survey=case.survey or "",
+        channel=case.channel or "",
+        locale=case.locale or "",
+        medium=case.medium or "",
+        callback_ms=case.callback_ms,
+        joined_into=case.joined_into or "",
+        version=case.version,
+        contacted_ms=case.contacted_ms,
+        agreed_ms=case.agreed_ms,
+        snoozed_until_ms=case.snoozed_until_ms,
+        snoozed_from=case.snoozed_from or "",
+        resolved_ms=case.resolved_ms,
+        cause=case.cause or "",
+        attempts=case.attempts,
+        contacts=case.contacts,
+        notes=list(case.notes),
+    )
 
 
 async def counts(store: Store, teams: list[str] | None, now_ms: int) -> dict[str, TeamCases]:

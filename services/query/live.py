@@ -16,6 +16,7 @@ from schemas.topics import FOLLOWUPS, TEAM_CHANGES, TEAM_SCORES
 from services.query.events import LiveResetView, LiveStatusView, events_of
 from services.query.feed import Feed, worth_sending
 from services.query.metrics import LIVE_EVENTS, LIVE_RESETS, LIVE_SUBSCRIBERS, LOG_CONNECTED
+from services.query.outcomes import Outcomes
 from services.query.params import from_ms
 from services.query.views import View
 
@@ -29,17 +30,20 @@ _TOPICS: Final = (TEAM_SCORES, FOLLOWUPS, TEAM_CHANGES)
 
 
 class Follower:
-    """Reads the topics from their ends on and publishes into a feed, for as long as it runs.
+    """Reads the topics from their ends on and tells a feed, and those who wait for an outcome, for as long as it runs.
 
     It belongs to no group: every instance sees everything. After a failure it makes a new consumer, with growing
     pauses, and goes on where it was, so an outage of the broker costs a stream time but no events.
     """
 
-    def __init__(self, bootstrap: str, feed: Feed, min_sample: int, generation: Generation = FIRST) -> None:
+    def __init__(
+        self, bootstrap: str, feed: Feed, outcomes: Outcomes, min_sample: int, generation: Generation = FIRST
+    ) -> None:
         self._generation = generation
         self._partitions = [TopicPartition(generation.topic(name), p) for name in _TOPICS for p in generation.numbers()]
         self._bootstrap = bootstrap
         self._feed = feed
+        self._outcomes = outcomes
         self._min_sample = min_sample
         self._next: dict[TopicPartition, int] = {}
 
@@ -107,6 +111,8 @@ class Follower:
         if record.value is None:
             return
         try:
+            if topic == FOLLOWUPS:
+                self._outcomes.take(record.value)
             for name, team, data in events_of(topic, record.partition, record.value, self._min_sample):
                 self._feed.publish(name, team, data, asyncio.get_running_loop().time())
                 LIVE_EVENTS.labels(name).inc()

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.common.http import PROBLEM_JSON
+from services.query.acting import BODIES
 from services.query.events import LIVE_VIEWS
 from services.query.views import ProblemView
 
@@ -20,6 +21,16 @@ _PROBLEMS: Final = {
     "404": "There is no such thing",
     "422": "A parameter is wrong or unknown; `errors` names each",
     "503": "Not possible right now; try again after `Retry-After` seconds",
+}
+_ACT_PROBLEMS: Final = {
+    "400": "The body is not JSON",
+    "403": "The key may not act on follow-ups",
+    "409": "Not allowed in this state: `reason`, `state`, `n` and what is `allowed`",
+    "412": "The case has changed since `If-Match`: `state`, `n` and what is `allowed`",
+    "413": "The body is too large",
+    "415": "The body is not application/json",
+    "422": "A field, header or parameter is wrong or unknown; `errors` names each",
+    "503": "The log does not take it, or its outcome is unknown: send it again with the same `Idempotency-Key`",
 }
 _ABOUT: Final = """Rolling Net Promoter Scores, answers and follow-ups.
 
@@ -36,9 +47,13 @@ def install(app: FastAPI) -> None:
     document = _document(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI documents this way of replacing it
     app.state.parameters = {
-        path: frozenset(p["name"] for p in operations["get"].get("parameters", ()) if p["in"] == "query")
+        path: frozenset(
+            parameter["name"]
+            for operation in operations.values()
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query"
+        )
         for path, operations in document["paths"].items()
-        if "get" in operations
     }
 
 
@@ -46,18 +61,22 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title="Pulse query", version=app.version, description=_ABOUT, routes=app.routes)
     components = document.setdefault("components", {}).setdefault("schemas", {})
     models: list[type[BaseModel]] = [ProblemView, *LIVE_VIEWS.values()]
-    _, extra = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
+    _, extra = models_json_schema(
+        [*((model, "serialization") for model in models), *((body, "validation") for body in BODIES.values())],
+        ref_template=_REFERENCE,
+    )
     components |= extra["$defs"]
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
     problem = {"content": {PROBLEM_JSON: {"schema": {"$ref": _REFERENCE.format(model=ProblemView.__name__)}}}}
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             responses = operation["responses"]
             responses.pop("422", None)
             if path.startswith("/v1"):
                 missing = {"404"} if "{" not in path else set()
-                for status, about in _PROBLEMS.items():
+                problems = _PROBLEMS | _ACT_PROBLEMS if method == "post" else _PROBLEMS
+                for status, about in sorted(problems.items()):
                     if status not in missing:
                         responses[status] = {"description": about, **problem}
             elif path == "/readyz":

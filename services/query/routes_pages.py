@@ -7,7 +7,7 @@ import hashlib
 import re
 from importlib.resources import files
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -16,9 +16,9 @@ from pydantic import StringConstraints
 
 from schemas.responses import TEAM_PATTERN
 from services.common import docs
-from services.common.problems import Forbidden, Invalid, NotFound, TooLarge, Unavailable
+from services.common.problems import Invalid, NotFound, TooLarge, Unavailable
 from services.query.board import read_board, read_waiting, window_links, window_of
-from services.query.deps import Own, at_least, reader, signed_in
+from services.query.deps import Own, at_least, reader, same_site, signed_in
 from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Window
 from services.query.routes_explain import explained
 from services.query.scores import live_windows
@@ -164,7 +164,7 @@ async def get_session() -> None:
 @router.post("/login")
 async def post_login(request: Request, own: Own) -> Response:
     """Exchange a key for a session."""
-    _same_site(request)
+    same_site(request)
     form = parse_qs((await _small_body(request)).decode("utf-8", "replace"), max_num_fields=10)
     token = own.sessions.begin(form.get("key", [""])[0].strip(), own.now_ms())
     if token is None:
@@ -184,7 +184,7 @@ async def post_login(request: Request, own: Own) -> Response:
 @router.post("/logout")
 async def post_logout(request: Request, own: Own) -> Response:
     """Forget the session in this browser."""
-    _same_site(request)
+    same_site(request)
     answer = RedirectResponse("/", status_code=303)
     answer.delete_cookie(own.sessions.cookie, httponly=True, samesite="strict")
     return answer
@@ -208,22 +208,6 @@ async def get_static(name: str, request: Request) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(_STATIC[name], media_type=_TYPES[name.rpartition(".")[2]], headers=headers)
-
-
-def _same_site(request: Request) -> None:
-    """Refuse a form that another site's page sends.
-
-    Browsers say where a form comes from; one too old to do so still sends an Origin. A client that is no browser
-    sends neither, and carries no cookie either.
-    """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site is not None:
-        elsewhere = site not in ("same-origin", "none")
-    else:
-        elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if elsewhere:
-        raise Forbidden("forms are taken from this site's own pages only")
 
 
 async def _small_body(request: Request) -> bytes:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.changes import Policy
+from schemas.feedback import ActKind, ContactOutcome
+from schemas.followups import RefusedFor
 from schemas.followups import State as CaseState
 from services.query.params import Ask, MarginMethod, when
 from services.query.scores import Score
@@ -272,14 +274,22 @@ class FollowupView(View):
     channel: str | None
     locale: str | None
     medium: str | None
-    callback_at: datetime | None
+    callback_at: datetime | None = Field(description="when the customer asked to be called")
     joined_into: str | None
+    contacted_at: datetime | None = Field(description="when the customer first heard from us")
+    agreed_at: datetime | None = Field(description="when the customer is to be called back")
+    snoozed_until: datetime | None
+    resolved_at: datetime | None
+    cause: str | None = Field(description="why the customer was unhappy, as the resolution says")
+    attempts: int = Field(description="to contact the customer")
+    contacts: int = Field(description="that came about, in both directions")
+    allowed: list[ActKind] = Field(description="what may be done with it in its state")
     comment: str | None
     contact: ContactView | None
 
 
 class FollowupsView(View):
-    """Follow-up cases, newest first. `next_cursor` is null on the last page."""
+    """Follow-up cases in the order that was asked for. `next_cursor` is null on the last page."""
 
     items: list[FollowupView]
     next_cursor: str | None
@@ -296,6 +306,31 @@ class CaseEventView(View):
     state: CaseState
     score: int
     owner: str | None
+    actor: str | None = Field(description="who did it; null: nobody of the team")
+    medium: str | None
+    outcome: ContactOutcome | None = Field(description="of a contact")
+    until: datetime | None = Field(description="of a callback, when it is; of a snooze, its end")
+    cause: str | None
+    note: str | None = Field(description="its text; null when there is none, or it was erased")
+
+
+class CommandView(View):
+    """What has become of a command. `pending`: nothing is known of it yet, or it was never sent."""
+
+    command_id: str
+    case_id: str
+    status: Literal["pending", "applied", "refused"]
+    at: datetime | None
+    reason: RefusedFor | None = Field(description="why it was refused")
+    state: CaseState | None = Field(description="the case's, after it")
+    n: int | None = Field(description="the case's event count, after it")
+    allowed: list[ActKind] = Field(description="of a refused one: what might have been asked instead")
+
+
+class AcceptedView(CommandView):
+    """202: the log holds the command; what becomes of it can be read at `status_url`."""
+
+    status_url: str
 
 
 class CaseAnswerView(View):

@@ -140,7 +140,7 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             medium=context.medium,
             callback_ms=context.callback_ms,
         )
-        if case.callback_ms != callback_ms:  # another time was agreed, or none
+        if case.callback_ms != callback_ms and case.agreed_ms is None:  # another time is asked for, or none
             case = clocks.start_contact(work, case)
     case = structs.replace(case, personal=case.personal or new.personal)
     unhappy = cases.is_detractor(new) or cases.any_detractor(work, case, but=response_id)

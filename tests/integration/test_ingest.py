@@ -24,8 +24,8 @@ from schemas.generations import Generation
 from schemas.people import Person
 from schemas.topics import FEEDBACK, PARTITIONS, PEOPLE, partition_of
 from services.common.keys import key_hash
+from services.common.producing import WrongTopic
 from services.ingest.port import NotHeld, Outgoing
-from services.ingest.producer import WrongTopic
 from services.ingest.publisher import KafkaPublisher
 from tests.engines import Engines
 from tests.integration.ingest_service import IngestService, record_at, records, serving, until

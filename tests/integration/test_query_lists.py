@@ -200,6 +200,20 @@ async def test_cases_are_filtered(api: Api, params: dict[str, Any], numbers: lis
 
 
 @pytest.mark.usefixtures("cases")
+async def test_the_most_urgent_come_first_by_the_clock_that_runs(api: Api) -> None:
+    newest = await api.ok("/v1/followups", team="care")
+    due = {item["case_id"]: item["due_at"] for item in newest["items"] if item["due_at"] is not None}
+    expected = sorted(due, key=lambda case_id: (due[case_id], case_id))
+    for limit in (1, 2, 50):
+        found = await all_pages(api, "/v1/followups", limit=limit, team="care", order="due")
+        assert [item["case_id"] for item in found] == expected
+    soon = await api.ok("/v1/followups", team="care", order="due", due_before=iso(NOON_MS))
+    assert [item["case_id"] for item in soon["items"]] == [
+        case_id for case_id in expected if due[case_id] < iso(NOON_MS)
+    ]
+
+
+@pytest.mark.usefixtures("cases")
 async def test_pages_of_cases_leave_nothing_out_and_repeat_nothing(tables: Tables, api: Api) -> None:
     tables.insert("followups", [case_row("many", 200 + k, NOON_MS - (k // 4) * 1000) for k in range(30)])
     expected = [uid(200 + k) for k in sorted(range(30), key=lambda k: (k // 4, -k))]
@@ -225,7 +239,30 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
         "people",
         [person_row("detail", uid(701), "first words"), person_row("detail", uid(702), "", email="j@example.org")],
     )
+    tables.insert(
+        "followups",
+        [
+            case_row("detail", 700, NOON_MS - HOUR_MS, response_id=uid(701), answers=ids, n=5, version=2, owner="lee")
+            | {"state": "snoozed", "snoozed_from": "contacted", "snoozed_until": NOON_MS / 1000 + 60, "attempts": 3}
+            | {"contacts": 2, "contacted_at": NOON_MS / 1000 - 60, "agreed_at": NOON_MS / 1000 - 1, "notes": [uid(709)]}
+        ],
+    )
+    tables.insert(
+        "followup_events",
+        [
+            event
+            | {"n": 5, "event_id": uid(7_005), "kind": "followup.contacted", "at": NOON_MS / 1000, "actor": "kim"}
+            | {"medium": "phone", "outcome": "replied", "note": uid(709), "owner": "lee"}
+        ],
+    )
+    tables.insert("people", [person_row("detail", uid(709), "Wants her money back.")])
     found = await api.ok(f"/v1/followups/{uid(700)}")
+    assert (found["state"], found["owner"], found["attempts"], found["contacts"]) == ("snoozed", "lee", 3, 2)
+    assert (found["due_at"], found["overdue"]) == (found["agreed_at"], {"contact": True, "resolve": False})
+    assert found["allowed"][0] == "acknowledge"
+    done = found["history"].pop()
+    assert (done["actor"], done["medium"], done["outcome"]) == ("kim", "phone", "replied")
+    assert (done["note"], done["until"], done["cause"]) == ("Wants her money back.", None, None)
     assert [(answer["response_id"], answer["score"]) for answer in found["answers"]] == [
         (uid(701), 2),
         (uid(702), 5),

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from schemas.generations import FIRST, Generation
-from services.ingest.producer import LogMoved, WrongTopic, check_topics
+from services.common.producing import LogMoved, WrongTopic, check_topics
 
 
 class Cluster:

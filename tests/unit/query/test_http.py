@@ -24,6 +24,7 @@ READS = [
     *("/v1/responses", "/v1/followups", "/v1/followups/00000000-0000-0000-0000-000000000001", "/v1/position"),
     "/v1/stored?respondent_key=0123456789abcdef0123456789abcdef",
     *("/v1/live", "/v1/teams/alpha/score/explain"),
+    "/v1/followups/00000000-0000-0000-0000-000000000001/commands/00000000-0000-0000-0000-000000000002",
 ]
 
 
@@ -111,7 +112,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("/v1/followups", {"state": "lost"}, "state.0"),
     ("/v1/followups", {"due_before": "soon"}, "due_before"),
     ("/v1/followups", {"owner": "x" * 201}, "owner"),
+    ("/v1/followups", {"order": "oldest"}, "order"),
     ("/v1/followups/17", {}, "id"),
+    ("/v1/followups/00000000-0000-0000-0000-000000000001/commands/1", {}, "command_id"),
     ("/v1/live", {"team": "A"}, "team.0"),
     ("/v1/live", {"since": "1"}, "since"),
     ("/v1/position", {"partition": "1"}, "partition"),
@@ -240,7 +243,8 @@ async def test_openapi_says_what_holds(api: Api) -> None:
     _, document, _ = await api.get("/openapi.json", key=None)
     schemas = document["components"]["schemas"]
     for path in (path.partition("?")[0].replace("alpha", "{team}") for path in READS):
-        path = "/v1/followups/{id}" if path.startswith("/v1/followups/") else path
+        if path.startswith("/v1/followups/"):
+            path = "/v1/followups/{id}" + ("/commands/{command_id}" if "/commands/" in path else "")
         operation = document["paths"][path]["get"]
         assert operation["summary"]
         assert "at_least" in {parameter["name"] for parameter in operation["parameters"]}

@@ -147,6 +147,13 @@ def test_a_time_to_come_lies_ahead(log: LogBuilder, kind: str, field: str, ahead
     assert refusals(play(log.records)) == reasons
 
 
+def test_a_callback_that_people_agreed_on_stands_over_one_that_the_form_asks_for(log: LogBuilder) -> None:
+    at_ms = log.now_ms + 2 * DAY
+    log.act(1, "callback", at_ms=at_ms)
+    log.answer(1, 3, respondent="anna", revision=1, callback_ms=log.now_ms + DAY)
+    assert case_of(play(log.records)).contact_due_ms == at_ms
+
+
 def test_a_callback_takes_the_place_of_the_first_clock_until_it_is_made(log: LogBuilder) -> None:
     at_ms = log.now_ms + 2 * DAY
     log.act(1, "callback", at_ms=at_ms, medium="phone")
