@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from schemas.feedback import ActKind
 from services.query import alarms, followups, scores
 from services.query.alarms import AlarmRow
 from services.query.deps import Services
@@ -20,14 +21,17 @@ from services.query.words import (
     ago_text,
     answers_text,
     change_text,
+    contacts_text,
     due_text,
     excerpt,
     falling_text,
     headline,
     margin_text,
+    state_text,
     window_text,
 )
 from stream.domain.minutes import MINUTES_A_DAY, ceil_minute, parse_window, window_name
+from stream.domain.moves import allowed
 from stream.domain.scores import Difference, Tally, difference
 
 TEAMS_A_PAGE: Final = 48
@@ -70,10 +74,20 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """A promise to a customer, and how far it is: `due` such as "first contact due in 9 h"."""
+
+    due: str
+    at: datetime
+    overdue: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CaseCard:
     """One follow-up as shown."""
 
     case_id: str
+    n: int
     team: str
     score: int
     state: str
@@ -82,9 +96,11 @@ class CaseCard:
     medium: str
     comment: str
     owner: str
-    due: str
-    due_at: datetime
+    progress: str
+    clocks: list[Clock]
     overdue: bool
+    allowed: tuple[ActKind, ...]
+    causes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +206,14 @@ async def read_waiting(own: Services) -> Waiting:
         followups.page(own.store, followups.Filter(states=ACTIVE), None, CASES_SHOWN),
         followups.counts(own.store, None, now_ms),
     )
-    texts = await look_up(own.store, ((row.team, row.response_id) for row in rows))
+    texts, causes = await asyncio.gather(
+        look_up(own.store, ((row.team, row.response_id) for row in rows)),
+        followups.causes(own.store, sorted({row.team for row in rows})),
+    )
     cards = []
     for row in rows:
         text = texts.get((row.team, row.response_id))
-        cards.append(_case_card(row, "" if text is None else text.comment, now_ms))
+        cards.append(_case_card(row, "" if text is None else text.comment, causes.get(row.team, []), now_ms))
     return Waiting(cards, sum(team.active for team in counts.values()), sum(team.overdue for team in counts.values()))
 
 
@@ -244,19 +263,33 @@ def _cases_line(cases: TeamCases | None, now_ms: int) -> CasesLine:
     return CasesLine(cases.active, cases.overdue, due_text(cases.next_due_ms, now_ms))
 
 
-def _case_card(row: CaseRow, comment: str, now_ms: int) -> CaseCard:
-    due_ms = row.contact_due_ms if row.due_ms is None else row.due_ms
+def _case_card(row: CaseRow, comment: str, causes: list[str], now_ms: int) -> CaseCard:
+    clocks = _clocks(row, now_ms)
     return CaseCard(
         case_id=row.case_id,
+        n=row.n,
         team=row.team,
         score=row.score,
-        state=row.state,
+        state=state_text(row.state, row.snoozed_until_ms, now_ms),
         raised=ago_text(row.raised_ms, now_ms),
         raised_at=from_ms(row.raised_ms),
         medium=row.medium or row.channel,
         comment=excerpt(comment),
         owner=row.owner,
-        due=due_text(due_ms, now_ms),
-        due_at=from_ms(due_ms),
-        overdue=due_ms < now_ms,
+        progress=contacts_text(row.contacts, row.attempts),
+        clocks=clocks,
+        overdue=any(clock.overdue for clock in clocks),
+        allowed=allowed(row.state),
+        causes=causes,
     )
+
+
+def _clocks(row: CaseRow, now_ms: int) -> list[Clock]:
+    """The promises that are still to be kept, the first one due first."""
+    due = [("resolution", row.resolve_due_ms)]
+    if row.agreed_ms is not None:
+        due.append(("call back", row.agreed_ms))
+    elif row.uncontacted:
+        due.append(("first contact", row.contact_due_ms))
+    ordered = sorted(due, key=lambda one: one[1])
+    return [Clock(f"{name} {due_text(ms, now_ms)}", from_ms(ms), ms < now_ms) for name, ms in ordered]

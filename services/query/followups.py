@@ -76,6 +76,19 @@ SELECT act, refused_for, allowed, causes, state, n, toUnixTimestamp64Milli(at) A
 FROM followup_commands FINAL
 WHERE case_id = {case_id:String} AND command_id = {command_id:String}"""
 
+# Those of the team's list; of a team without one, what its cases have been resolved with.
+_CAUSES: Final = """
+SELECT team, if(empty(max(listed) AS list), arraySort(groupUniqArrayArray(used)), list) AS causes
+FROM
+(
+    SELECT team, argMax(root_causes, version) AS listed, [] :: Array(String) AS used
+    FROM policies WHERE team IN {teams:Array(String)} GROUP BY team
+    UNION ALL
+    SELECT team, [] :: Array(String) AS listed, groupUniqArray(100)(cause) AS used
+    FROM followups FINAL WHERE team IN {teams:Array(String)} AND cause != '' GROUP BY team
+)
+GROUP BY team"""
+
 _COUNTS: Final = """
 SELECT team, count() AS active, countIf(due < {now_ms:Int64}) AS overdue, min(due) AS next_due_ms
 FROM
@@ -291,6 +304,17 @@ def row_of(case: Case) -> CaseRow:
         contacts=case.contacts,
         notes=list(case.notes),
     )
+
+
+class _Causes(msgspec.Struct):
+    team: str
+    causes: list[str]
+
+
+async def causes(store: Store, teams: list[str]) -> dict[str, list[str]]:
+    """What cases of each team are resolved with. A team of which nothing is known is not in the result."""
+    rows = await store.rows("followup_causes", _CAUSES, _Causes, teams=teams) if teams else []
+    return {row.team: row.causes for row in rows}
 
 
 async def counts(store: Store, teams: list[str] | None, now_ms: int) -> dict[str, TeamCases]:

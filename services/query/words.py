@@ -132,6 +132,32 @@ def due_text(due_ms: int, now_ms: int) -> str:
     return f"due in {span_text(seconds)}"
 
 
+def state_text(state: str, snoozed_until_ms: int | None, now_ms: int) -> str:
+    """How a case stands, and of a snoozed one until when.
+
+    >>> state_text("open", None, 0), state_text("snoozed", 3_600_000, 0)
+    ('open', 'snoozed, wakes in 1 h')
+    """
+    if snoozed_until_ms is None:
+        return state
+    return f"{state}, wakes in {span_text(max(0, snoozed_until_ms - now_ms) / 1000)}"
+
+
+def contacts_text(contacts: int, attempts: int) -> str:
+    """How it went so far to contact the customer; empty while nobody has tried.
+
+    >>> contacts_text(0, 0), contacts_text(0, 2), contacts_text(1, 1), contacts_text(2, 3)
+    ('', 'tried 2 times, not reached', 'contacted once', 'contacted 2 times in 3 attempts')
+    """
+
+    def times(n: int) -> str:
+        return "once" if n == 1 else f"{n} times"
+
+    if contacts == 0:
+        return f"tried {times(attempts)}, not reached" if attempts else ""
+    return f"contacted {times(contacts)}" + (f" in {attempts} attempts" if attempts > contacts else "")
+
+
 def excerpt(comment: str, longest: int = 220) -> str:
     """The beginning of a comment, cut between words."""
     text = " ".join(comment.split())

@@ -45,6 +45,34 @@ def test_scores_teams_and_follow_ups_can_be_read(instance: Instance, tmp_path: P
     assert instance.says("followups")["items"] == []
 
 
+def test_a_follow_up_is_worked_on_until_it_is_resolved(instance: Instance, tmp_path: Path) -> None:
+    at_least = send(instance, tmp_path, [f"care,2,{datetime.now(UTC).isoformat()}"])
+    instance.says("score", "care", "--at-least", at_least)
+    (case,) = instance.says("followups", "--team", "care", "--due-in", "11h")["items"]
+    case_id = case["case_id"]
+    taken = instance.says("followup", "acknowledge", case_id, "--as", "kim", "--if-n", "1")
+    assert (taken["state"], taken["owner"], taken["n"]) == ("acknowledged", "kim", 2)
+    again = instance.pulse("followup", "acknowledge", case_id, "--as", "lee")
+    assert (again.returncode, again.stdout) == (Exit.USAGE, "")
+    assert "allowed: assign, note, contact" in again.stderr
+    instance.says("followup", "contact", case_id, "reached", "--as", "lee", "--note", "Wants a refund.")
+    done = instance.says("followup", "resolve", case_id, "billing", "--as", "lee")
+    assert (done["state"], done["cause"], done["contacts"], done["allowed"]) == (
+        *("resolved", "billing", 1, ["note", "reopen"]),
+    )
+    wait_for(
+        lambda: instance.says("followup", "show", case_id)["state"] == "resolved", 30, "the resolved case in the store"
+    )
+    shown = instance.pulse("followup", "show", case_id).stdout
+    assert "Wants a refund." in shown
+    assert [line.split()[2:4] for line in shown.splitlines()[-4:]] == [
+        ["1", "raised"],
+        ["2", "acknowledged"],
+        ["3", "contacted"],
+        ["4", "resolved"],
+    ]
+
+
 def test_a_team_nobody_heard_of_is_not_found(instance: Instance) -> None:
     done = instance.pulse("score", "nobody")
     assert done.returncode == Exit.NOT_FOUND

@@ -41,13 +41,14 @@ def word() -> str:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with unmistakable words. `said` collects each that was sent."""
+    """Somebody with unmistakable words. `said` collects each that was sent, `noted` what was written about them."""
 
     name: str = field(default_factory=word)
     email: str = field(default_factory=lambda: f"{word()}@{word()}.example")
     phone: str = field(default_factory=lambda: f"+45{secrets.randbelow(90_000_000) + 10_000_000}")
     id: str = field(default_factory=word)
     said: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
 
     def answer(self, team: str, *, by: str = "email", **more: Any) -> dict[str, Any]:
         """An answer with a comment and a reply of its own; its respondent is known by e-mail, or by id."""
@@ -60,7 +61,14 @@ class Person:
     @property
     def words(self) -> list[str]:
         """Everything by which they could be found."""
-        return [self.name, *self.email.removesuffix(".example").split("@"), self.phone, self.id, *self.said]
+        return [
+            self.name,
+            *self.email.removesuffix(".example").split("@"),
+            self.phone,
+            self.id,
+            *self.said,
+            *self.noted,
+        ]
 
 
 # Nobody listens there: alerts stay pending in SQLite.
@@ -158,11 +166,25 @@ def everybody_answers(instance: Instance, gone: Person, stays: Person) -> dict[s
     post(instance, edited)
     # Finding nothing later means something only if all of it is found now. ClickHouse may have replaced by then what
     # the edited answer, the first one, said before: its comment and its reply.
-    said = {"kafka": {*gone.said, *stays.said}, "clickhouse": {*gone.said[2:], *stays.said}}
+    noted = {*note_on_cases(instance, gone, mine), *note_on_cases(instance, stays, theirs)}
+    said = {"kafka": {*gone.said, *stays.said} | noted, "clickhouse": {*gone.said[2:], *stays.said} | noted}
     everywhere = [(instance.data / store, words) for store, words in said.items()]
     wait_for(lambda: all(found_in(store, words).keys() == words for store, words in everywhere), 30, "the texts")
     assert found_in(instance.data / "alerts", [edited["response_id"]])
     return edited
+
+
+def note_on_cases(instance: Instance, person: Person, answers: list[dict[str, Any]]) -> list[str]:
+    """Write about a person, with each act, on every case that their answers raised; gives the words."""
+    ids = {answer["response_id"] for answer in answers}
+    for case in asked(instance, "query", "/v1/followups?limit=200", "read")["items"]:
+        if case["response_id"] in ids:
+            for kind, more in (("note", {}), ("contact", {"outcome": "no_answer"})):
+                person.noted.append(word())
+                body = {"actor": "kim", "note": f"{person.noted[-1]} {word()}", **more}
+                asked(instance, "query", f"/v1/followups/{case['case_id']}/{kind}", "read", body)
+    assert person.noted
+    return person.noted
 
 
 def test_no_file_holds_a_word_of_an_erased_person_and_others_lose_none(tmp_path: Path) -> None:
@@ -191,7 +213,8 @@ def test_no_file_holds_a_word_of_an_erased_person_and_others_lose_none(tmp_path:
     # Now that no file moves any more while it is read:
     assert found_in(tmp_path / "data", gone.words) == {}
     for store in ("kafka", "clickhouse"):
-        assert found_in(tmp_path / "data" / store, stays.said).keys() == {*stays.said}, store
+        left = {*stays.said, *stays.noted}
+        assert found_in(tmp_path / "data" / store, left).keys() == left, store
 
 
 def test_an_excluded_answer_leaves_the_score_and_an_included_one_is_back(instance: Instance) -> None:

@@ -117,7 +117,7 @@ async function fetchStale() {
     if (all || followups) {
       const query = new URLSearchParams();
       for (const record of places(records)) query.append("at_least", record);
-      document.getElementById("followups").replaceChildren(await piece(`/fragments/followups?${query}`));
+      showCases(await piece(`/fragments/followups?${query}`));
     }
   } catch {
     // The store is behind or away: the numbers of the events stand; the next minute asks again.
