@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -18,7 +19,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from services.alerts import routes, routes_people
+from services.alerts import routes, routes_pagerduty, routes_people, routes_taps
 from services.alerts.advocacy.asks import Asks
 from services.alerts.advocacy.reader import Advocacy
 from services.alerts.alarms import routes as alarms_routes
@@ -34,12 +35,15 @@ from services.alerts.people import Cache, People
 from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
 from services.alerts.promises import Book, PolicyTail, Telling
+from services.alerts.routes_taps import Counter
 from services.alerts.store import STEP_ROWS, Store
 from services.alerts.store_file import DirInUse, NotOurFile
+from services.alerts.taps import Taps, key_in
 from services.alerts.targets.config import BadSettings, heartbeat_of, of_settings
 from services.alerts.targets.guard import Guard
 from services.alerts.targets.mail import Mail
 from services.common import http, logs
+from services.common.acts import KafkaActs
 from services.common.clock import wall_clock_ms
 from services.common.http import Ready
 from services.common.keys import Keyring
@@ -59,10 +63,14 @@ def build_app(
     alarms: alarms_routes.Listed,
     ready: Ready,
     look: Callable[[], None] = lambda: None,
+    counter: Counter | None = None,
+    inbound: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> FastAPI:
-    """The HTTP side: health, metrics, deliveries, silences and alarms. Someone else keeps the service at work.
+    """The HTTP side: health, metrics, deliveries, silences, alarms, the page of the links.
 
-    `look` has the lanes look for what is due.
+    Someone else keeps the service at work.
+
+    `look` has the lanes look for what is due. Without a `counter` nothing can be done with a case here.
     """
     app = FastAPI(
         title="Pulse alerts",
@@ -74,8 +82,12 @@ def build_app(
     http.install(app, ready)
     keyring = Keyring(settings.key_hashes)
     app.include_router(routes.router(store, keyring))
-    app.include_router(routes_people.router(Ledger(store), keyring, look))
+    ledger = Ledger(store)
     app.include_router(alarms_routes.router(alarms, keyring))
+    app.include_router(routes_people.router(ledger, keyring, look))
+    app.include_router(routes_pagerduty.router(ledger, counter.acts if counter else None, inbound))
+    if counter is not None:
+        app.include_router(routes_taps.router(counter))
     return app
 
 
@@ -89,7 +101,7 @@ async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack)
         channel = made.make(guard, session)
         if isinstance(channel, Mail):
             stack.push_async_callback(channel.close)
-        outlets.append(Outlet(channel, target.teams, made.grouping, made.rate, made.follows))
+        outlets.append(Outlet(channel, target.teams, made.grouping, made.rate, made.follows, made.inbound))
     return outlets
 
 
@@ -107,7 +119,11 @@ class Alerts:
         lanes: Sequence[Lane],
         alarms: Alarms,
         advocacy: Advocacy,
+        counter: Counter,
+        inbound: Mapping[str, Sequence[str]],
     ) -> None:
+        self.counter = counter
+        self.inbound = inbound
         self.heartbeat: Heartbeat | None = None
         self.store = store
         self.advocacy = advocacy
@@ -167,18 +183,27 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         cache = Cache()
         people = People(cache, table)
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
-        lanes = [Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows) for outlet in outlets]
+        taps = Taps(key_in(settings.alerts_dir), settings.alerts_public_url)
+        lanes = [
+            Lane(outlet.channel, store, people, rate=outlet.rate, follows=outlet.follows, links=taps.links)
+            for outlet in outlets
+        ]
         usual, book = by_team(outlets), Book()
         names = [outlet.channel.name for outlet in outlets]
         telling = Telling(book, people, store, usual, names, table.attributes)
         flow = Flow(settings.kafka, store, lanes, settings.log, usual, telling)
         alarms = made_of(settings, outlets, people, stack)
         advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, settings.log)
+        acts = KafkaActs(settings.kafka, settings.log)
+        stack.push_async_callback(acts.close)
+        secure = settings.alerts_public_url.startswith("https://")
+        counter = Counter(taps, Ledger(store), people, acts, flow.outcomes, settings.alerts_board_url, secure)
+        inbound = {outlet.channel.name: outlet.inbound for outlet in outlets if outlet.inbound}
         tails: list[Tail] = [
             PeopleTail(settings.kafka, cache, settings.log),
             PolicyTail(settings.kafka, book, settings.log),
         ]
-        alerts = Alerts(store, flow, tails, lanes, alarms, advocacy)
+        alerts = Alerts(store, flow, tails, lanes, alarms, advocacy, counter, inbound)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)
             session = await stack.enter_async_context(Guard(host, allowed).session())
@@ -204,7 +229,9 @@ async def serve(settings: AlertsSettings, make_outlets: MakeOutlets = configured
     Raises: BadSettings, DirInUse, NotOurFile; OSError when the port cannot be listened on.
     """
     async with opened(settings, make_outlets) as alerts:
-        app = build_app(settings, alerts.store, alerts.alarms.file, alerts.ready, alerts.look)
+        app = build_app(
+            settings, alerts.store, alerts.alarms.file, alerts.ready, alerts.look, alerts.counter, alerts.inbound
+        )
         listener = socket.create_server(
             (settings.host, settings.alerts_port),
             family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,

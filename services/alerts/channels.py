@@ -11,6 +11,7 @@ from typing import Protocol
 from schemas.followups import FollowupEvent
 from services.alerts.people import Absence, Text
 from services.alerts.retries import Outcome
+from services.alerts.taps import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Message:
 
     `count` is how many there are, shown or not. `given_id` is the id of a group; one event goes under its own.
     `incident` names what the target keeps open (a group's, where the case was told in one); empty: the case itself.
+    `links` do one thing each with the case, for people.
     """
 
     event: FollowupEvent
@@ -37,6 +39,7 @@ class Message:
     count: int = 1
     given_id: str = ""
     incident: str = ""
+    links: tuple[Link, ...] = ()
 
     @property
     def id(self) -> str:

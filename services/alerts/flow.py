@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, get_args
+from typing import Final, Protocol, cast, get_args
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.changes import Position
-from schemas.followups import FollowupEvent, FollowupRecord, Kind, Refused
+from schemas.followups import FollowupEvent, FollowupRecord, Kind
 from schemas.generations import FIRST, Generation
 from schemas.topics import FOLLOWUPS
 from services.alerts import metrics
@@ -23,6 +23,7 @@ from services.alerts.deliveries import Delivery
 from services.alerts.grouping import is_news
 from services.alerts.kafka import kept_up, partitions_of
 from services.alerts.lanes import Lane
+from services.alerts.outcomes import Outcomes
 from services.alerts.outlets import Outlet, Route, by_team
 from services.alerts.promises import Due, Telling
 from services.alerts.store import Store
@@ -67,8 +68,8 @@ def event_of(record: Record) -> FollowupEvent | None:
     return known if isinstance(known, FollowupEvent) else None
 
 
-def known_of(record: Record) -> FollowupEvent | Position | None:
-    """What a record says; None for a refused command, a kind of a later version, and for what cannot be read."""
+def known_of(record: Record) -> FollowupRecord | None:
+    """What a record says; None for a kind of a later version, and for what cannot be read."""
     value = record.value or b""
     try:
         known = _decoder.decode(value)
@@ -79,7 +80,7 @@ def known_of(record: Record) -> FollowupEvent | Position | None:
         else:
             metrics.SKIPPED.labels("unknown_kind").inc()
         return None
-    return None if isinstance(known, Refused) else known
+    return cast("FollowupRecord", known)
 
 
 def _of_a_later_version(value: bytes) -> bool:
@@ -114,6 +115,7 @@ class Flow:
         self._lanes = lanes
         self._stored: dict[TopicPartition, int] = {}
         self._stored_more = asyncio.Event()
+        self.outcomes = Outcomes()
         self._through: dict[int, int] = {}  # partition of the log → the fold has passed what is below
         self._moved: dict[int, asyncio.Event] = {}
         self._answered_s: float | None = None
@@ -175,10 +177,12 @@ class Flow:
         wait for it.
         """
         known = [one for records in batches.values() for record in records if (one := known_of(record))]
-        await self.tell([one for one in known if not isinstance(one, Position)])
+        await self.tell([one for one in known if isinstance(one, FollowupEvent)])
         for one in known:
             if isinstance(one, Position):
                 self._pass(one)
+            else:
+                self.outcomes.note(one)
         for partition, records in batches.items():
             self._stored[partition] = records[-1].offset + 1
         self._stored_more.set()
@@ -197,7 +201,7 @@ class Flow:
             if lane.channel.name in due and lane.channel.wants(event)
         ]
         amending = [event for event in events if event.kind in AMENDING]
-        new = await self._store.add(wanted, wall_clock_ms()) if wanted else []
+        new = await self._store.add(wanted, wall_clock_ms(), events) if events else []
         if amending:
             # Of these cases the lanes load what is pending still: what `add` gave may be out of date.
             cases = {event.case.case_id for event in amending}

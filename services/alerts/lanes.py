@@ -23,6 +23,8 @@ from services.alerts.grouping import Pace, Rate, is_news
 from services.alerts.people import Absence, People, Text
 from services.alerts.retries import Outcome, next_wait_ms, too_old
 from services.alerts.store import Store
+from services.alerts.store_groups import standing
+from services.alerts.taps import Link
 from services.common.clock import wall_clock_ms
 
 log = structlog.get_logger()
@@ -48,7 +50,9 @@ class Lane:
         rate: Rate | None = None,
         *,
         follows: bool = False,
+        links: Callable[[FollowupEvent], tuple[Link, ...]] = lambda _: (),
     ) -> None:
+        self._links = links
         self._pace = Pace(rate) if rate else None
         self._follows = follows
         self.channel = channel
@@ -176,7 +180,7 @@ class Lane:
         """What to send; None: nothing, as the group that the case was told in does not follow it yet."""
         event, case = delivery.event, delivery.event.case
         if self._follows and not is_news(event):
-            incident, states = await self._store.standing(self.channel.name, case.case_id)
+            incident, states = await self._store.write(lambda file: standing(file, self.channel.name, case.case_id))
             if incident:
                 if "open" in states:
                     return None
@@ -186,7 +190,8 @@ class Lane:
         first = await self._told(delivery.event, expected)
         more = tuple([await self._told(other, await self._people.expect(other.case, 0)) for other in delivery.more])
         grouped = delivery.message_id if delivery.count > 1 else ""
-        return Message(event, first.text, first.missing, more, delivery.count, delivery.message_id, grouped)
+        links = self._links(event) if delivery.count == 1 else ()
+        return Message(event, first.text, first.missing, more, delivery.count, delivery.message_id, grouped, links)
 
     async def _told(self, event: FollowupEvent, expected: Text | Absence | None) -> Told:
         found = await self._people.lookup(event.case) if isinstance(expected, Text) else expected

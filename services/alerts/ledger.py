@@ -6,6 +6,9 @@ import sqlite3
 import uuid
 from typing import Final
 
+import msgspec
+
+from schemas.followups import FollowupEvent
 from services.alerts import metrics
 from services.alerts.deliveries import Attempt, Silence
 from services.alerts.store import Store
@@ -68,6 +71,40 @@ class Ledger:
 
         await self._store.write(work, "FULL")
         return found
+
+    async def seen(self, what: str) -> bool:
+        """Whether something from outside was taken already."""
+        return await self._store.read(
+            lambda file: file.execute("SELECT 1 FROM seen WHERE id = ?", (what,)).fetchone() is not None
+        )
+
+    async def see(self, what: str, now_ms: int) -> None:
+        """Note that it was taken."""
+        await self._store.write(
+            lambda file: file.execute("INSERT OR IGNORE INTO seen (id, at_ms) VALUES (?, ?)", (what, now_ms)), "FULL"
+        )
+
+    async def case(self, case_id: str) -> FollowupEvent | None:
+        """The newest event of a case that came here within 30 days."""
+
+        def work(file: sqlite3.Connection) -> FollowupEvent | None:
+            row = file.execute("SELECT event FROM cases WHERE case_id = ?", (case_id,)).fetchone()
+            return msgspec.json.decode(row[0], type=FollowupEvent) if row else None
+
+        return await self._store.read(work)
+
+    async def cases_of(self, incident: str) -> list[FollowupEvent]:
+        """The cases of an incident, as their newest events left them: a case by its id, or those of a message."""
+
+        def work(file: sqlite3.Connection) -> list[FollowupEvent]:
+            rows = file.execute(
+                "SELECT event FROM cases WHERE case_id = ?"
+                " OR case_id IN (SELECT case_id FROM deliveries WHERE message_id = ?) ORDER BY case_id",
+                (incident, incident),
+            )
+            return [msgspec.json.decode(raw, type=FollowupEvent) for (raw,) in rows]
+
+        return await self._store.read(work)
 
     async def again(self, channel: str | None, message_id: str | None, now_ms: int) -> dict[str, int]:
         """Tell again what was given up, under its old id: of a channel, or one message. Channel → how many."""

@@ -20,7 +20,8 @@ Route = Callable[[Case, int], frozenset[str]]
 class Outlet:
     """One channel at work. `teams` None: it is told of all of them. `grouping` None: it is told each event alone.
 
-    `follows`: it is told how a case goes on, one event after the other.
+    `follows`: it is told how a case goes on, one event after the other. `inbound`: the secrets it signs with when it
+    calls back.
     """
 
     channel: Channel
@@ -28,6 +29,7 @@ class Outlet:
     grouping: Grouping | None = None
     rate: Rate | None = None
     follows: bool = False
+    inbound: tuple[str, ...] = ()
 
 
 def by_team(outlets: Sequence[Outlet]) -> Route:

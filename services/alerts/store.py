@@ -31,7 +31,7 @@ from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State
 from services.alerts.grouping import Grouping
 from services.alerts.retries import FIRST_WITHIN_MS
 from services.alerts.store_file import FILE, locked, prepare
-from services.alerts.store_groups import ROW, due, form, insert, note_case, place, standing
+from services.alerts.store_groups import ROW, due, form, insert, note_case, place
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -83,11 +83,13 @@ class Store:
             for row in self._write.execute("SELECT id, team, channel, until_ms, made_ms, reason FROM silences")
         ]
 
-    async def add(self, deliveries: Sequence[Delivery], now_ms: int) -> list[Delivery]:
+    async def add(
+        self, deliveries: Sequence[Delivery], now_ms: int, seen: Sequence[FollowupEvent] = ()
+    ) -> list[Delivery]:
         """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once.
 
         Before its `due_ms` none is told. What is older than anything kept here leaves no row: whether it was told,
-        nobody can say any more.
+        nobody can say any more. `seen` are all events that came, told or not: they say how their cases stand.
         """
 
         silences = [one for one in self.silences if one.until_ms > now_ms]
@@ -110,9 +112,10 @@ class Store:
                 grouping = self.groupings.get(channel)
                 message_id, due_ms = place(self._write, event, channel, now_ms, grouping, silences, delivery.due_ms)
                 insert(self._write, delivery, "pending", message_id, due_ms, None)
-                if channel in self.groupings:
-                    note_case(self._write, event)
                 new.append(replace(delivery, due_ms=due_ms if due_ms > now_ms else 0))
+            for event in seen:
+                if now_ms - event.at_ms <= KEPT_MS:
+                    note_case(self._write, event)
             return new, old
 
         new, old = await self._in_transaction(work, "FULL")
@@ -133,10 +136,6 @@ class Store:
             return due(self._write, channel, now_ms, limit)
 
         return await self._in_transaction(work)
-
-    async def standing(self, channel: str, case_id: str) -> tuple[str, list[str]]:
-        """See `store_groups.standing`."""
-        return await self.write(lambda file: standing(file, channel, case_id))
 
     async def write(
         self, work: Callable[[sqlite3.Connection], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
@@ -250,7 +249,7 @@ class Store:
                 " WHERE state <> 'pending' AND settled_ms < ? LIMIT ?)",
                 (now_ms - KEPT_MS, STEP_ROWS),
             ).rowcount
-            for table in ("amended", "cases", "attempts"):
+            for table in ("amended", "cases", "attempts", "seen"):
                 self._write.execute(f"DELETE FROM {table} WHERE at_ms < ?", (now_ms - KEPT_MS,))  # noqa: S608
             self._write.execute(
                 "DELETE FROM attempts WHERE rowid <= (SELECT max(rowid) FROM attempts) - ?", (ATTEMPTS_KEPT,)

@@ -47,10 +47,15 @@ CREATE TABLE groups (
     next_ms INTEGER NOT NULL,       -- before that nothing more is told of it
     PRIMARY KEY (channel, team)
 );
-CREATE TABLE cases (                -- as the newest event that was to be told left them
+CREATE TABLE cases (                -- as the newest event left them
     case_id TEXT PRIMARY KEY,
     n INTEGER NOT NULL,
     state TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    event BLOB NOT NULL
+);
+CREATE TABLE seen (                 -- what came in from outside, so that it counts once
+    id TEXT PRIMARY KEY,
     at_ms INTEGER NOT NULL
 );
 CREATE TABLE attempts (

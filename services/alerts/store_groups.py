@@ -123,11 +123,13 @@ def _loaded(
 
 
 def note_case(file: sqlite3.Connection, event: FollowupEvent) -> None:
-    """Keep how a case stands, so that a group's incident can follow all of its cases."""
+    """Keep how a case stands: for the page of its links, and for a group's incident that follows all of its cases."""
+    case = event.case
     file.execute(
-        "INSERT INTO cases (case_id, n, state, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT (case_id)"
-        " DO UPDATE SET n = excluded.n, state = excluded.state, at_ms = excluded.at_ms WHERE excluded.n > cases.n",
-        (event.case.case_id, event.case.n, event.case.state, event.at_ms),
+        "INSERT INTO cases (case_id, n, state, at_ms, event) VALUES (?, ?, ?, ?, ?) ON CONFLICT (case_id) DO UPDATE"
+        " SET n = excluded.n, state = excluded.state, at_ms = excluded.at_ms, event = excluded.event"
+        " WHERE excluded.n > cases.n",
+        (case.case_id, case.n, case.state, event.at_ms, msgspec.json.encode(event)),
     )
 
 

@@ -93,6 +93,10 @@ class AlertsSettings(KafkaSettings, DoorSettings):
     alerts_allow: tuple[str, ...] = Field(
         (), description='addresses, networks and hosts alerts may reach beside public ones, as JSON: ["10.0.0.0/8"]'
     )
+    alerts_public_url: str = Field(
+        "", description="address people reach the alerts service at; empty: messages have no buttons"
+    )
+    alerts_board_url: str = Field("", description="address of the board, linked in messages and pages; empty: no link")
     alerts_heartbeat_url: str = Field(
         "", description="address asked each time the whole line has been gone through; empty: none"
     )

@@ -81,7 +81,7 @@ class Desk:
             if table == "followups":
                 times = {name: ms / 1000 for name, ms in named.items() if name in TIMES and ms is not None}
                 self.tables.insert(table, [named | times])
-        through = {"through": self.version + 1, "version": version(1, self.version + 1)}
+        through: dict[str, Any] = {"through": self.version + 1, "version": version(1, self.version + 1)}
         rows = [through | {"partition": p, "topic": topic} for p in range(16) for topic in (TEAM_CHANGES, FOLLOWUPS)]
         self.tables.insert("positions", rows)
         await self.send(event)

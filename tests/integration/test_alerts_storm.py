@@ -52,7 +52,6 @@ class Receivers:
         grouping = f'group_interval = "{self._interval}"'
         self.config.write_text(
             f"""
-board = "https://pulse.example.com/"
 [targets.hooks]
 kind = "webhook"
 url = "{hooks}"
@@ -107,7 +106,11 @@ async def storm(instance: Instance, count: int, seconds: float, kills: int, inte
     events = [raised(number, team=f"team-{number % TEAMS}") for number in range(count)]
     began_s = 0.0
     async with receivers.listening():
-        more = {"PULSE_ALERTS_CONFIG": str(receivers.config)}
+        more = {
+            "PULSE_ALERTS_CONFIG": str(receivers.config),
+            "PULSE_ALERTS_PUBLIC_URL": "https://alerts.example.com",
+            "PULSE_ALERTS_BOARD_URL": "https://pulse.example.com/",
+        }
 
         async def feed() -> None:
             size = max(TEAMS, count // 20)

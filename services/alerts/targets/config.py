@@ -2,7 +2,6 @@
 
 ```toml
 allow = ["10.1.0.0/16", "alertmanager.internal"]
-board = "https://pulse.example.com/"
 
 [targets.billing-slack]
 kind = "slack"
@@ -48,23 +47,24 @@ class Target:
     teams: frozenset[str] | None = None
 
 
-def parse(text: str, environ: Mapping[str, str], folder: Path, allowed: Allowed) -> list[Target]:
-    """The targets of a file, in its order. `folder`: where paths in it start. Raises BadSettings with every problem."""
+def parse(text: str, environ: Mapping[str, str], folder: Path, allowed: Allowed, board: str = "") -> list[Target]:
+    """The targets of a file, in its order. `folder`: where paths in it start; `board`: linked in messages.
+
+    Raises BadSettings with every problem.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"not TOML: {error}") from None
     lines = lines_of(text)
     top = Reader("", document, lines, environ, folder, allowed)
-    board = top.text("board", "")
-    top.link("board", board)
     try:
         allowed = allowed | Allowed.of(top.texts("allow", ()))
     except ValueError as error:
         top.wrong("allow", f"holds {error}")
     tables = top.table.get("targets", {})
     for key in document:
-        if key not in ("board", "allow", "targets"):
+        if key not in ("allow", "targets"):
             top.wrong(key, "is not known here")
     problems = top.problems
     targets: list[Target] = []
@@ -132,17 +132,23 @@ def heartbeat_of(settings: AlertsSettings) -> tuple[str, Allowed]:
 
 def of_settings(settings: AlertsSettings, environ: Mapping[str, str]) -> list[Target]:
     """All targets that the settings ask for. Raises BadSettings."""
+    given = Reader("", {}, {}, {}, Path(), Allowed())
+    given.link("PULSE_ALERTS_BOARD_URL", settings.alerts_board_url)
+    given.link("PULSE_ALERTS_PUBLIC_URL", settings.alerts_public_url)
+    if given.problems:
+        raise BadSettings("; ".join(map(str, given.problems)))
     return read_targets(
         Path(settings.alerts_config) if settings.alerts_config else None,
         settings.alerts_webhook_url,
         settings.alerts_webhook_secret.get_secret_value(),
         settings.alerts_allow,
         environ,
+        settings.alerts_board_url,
     )
 
 
 def read_targets(
-    file: Path | None, url: str, secret: str, allow: Iterable[str], environ: Mapping[str, str]
+    file: Path | None, url: str, secret: str, allow: Iterable[str], environ: Mapping[str, str], board: str = ""
 ) -> list[Target]:
     """All targets: those of the file and the one of the variables. Raises BadSettings."""
     try:
@@ -158,7 +164,7 @@ def read_targets(
         why = getattr(error, "strerror", None) or "not text"
         raise BadSettings(f"PULSE_ALERTS_CONFIG: {file} cannot be read: {why}") from None
     try:
-        named = parse(text, environ, file.parent, allowed)
+        named = parse(text, environ, file.parent, allowed, board)
     except BadSettings as error:
         raise BadSettings(f"{file}: {error}") from None
     if targets and any(target.name == WEBHOOK for target in named):

@@ -41,6 +41,7 @@ class Made:
     grouping: Grouping | None = None
     rate: Rate | None = None
     follows: bool = False
+    inbound: tuple[str, ...] = ()  # the secrets of the webhook that comes back from it
 
 
 def _grouping(given: Reader, kinds: frozenset[str] = TOLD) -> Grouping:
@@ -65,6 +66,7 @@ def _slack(name: str, given: Reader, board: str) -> Made:
 
 def _pagerduty(name: str, given: Reader, board: str) -> Made:
     key, url = given.secret("routing_key"), given.text("url", URL)
+    back, old = given.secret("webhook_secret", ""), given.secret("webhook_old_secret", "")
     severity: Severity = given.choice("severity", get_args(Severity), "error")
     if key and not re.fullmatch(r"[A-Za-z0-9]{32}", key):
         given.wrong("routing_key", "must be the 32 letters and digits of an integration key")
@@ -74,6 +76,7 @@ def _pagerduty(name: str, given: Reader, board: str) -> Made:
         _grouping(given, NEWS),  # an incident is of the cases that began together
         PAGERDUTY_RATE,
         follows=True,
+        inbound=tuple(secret for secret in (back, old) if secret),
     )
 
 

@@ -201,7 +201,8 @@ def _text(message: Message, board: str) -> str:
     else:
         lines += [f"- {wording.one_line(told)}" for told in message.told]
         lines += [rest] if (rest := wording.rest(message)) else []
-    return "\n".join([*lines, "", *([f"The board: {board}"] if board else [])]) + "\n"
+    links = [f"{link.label}: {link.url}" for link in message.links]
+    return "\n".join([*lines, "", *links, *([f"The board: {board}"] if board else [])]) + "\n"
 
 
 def _html(message: Message, board: str) -> str:
@@ -217,6 +218,9 @@ def _html(message: Message, board: str) -> str:
         items = "".join(f"<li>{html.escape(wording.one_line(told))}</li>" for told in message.told)
         parts.append(f"<ul>{items}</ul>")
         parts += [f"<p>{rest}</p>"] if (rest := wording.rest(message)) else []
+    if message.links:
+        links = " · ".join(f"<a href='{html.escape(one.url)}'>{html.escape(one.label)}</a>" for one in message.links)
+        parts.append(f"<p>{links}</p>")
     if board:
         parts.append(f"<p><a href='{html.escape(board)}'>Open the board</a></p>")
     return f"<!doctype html><html lang='en'><meta charset='utf-8'><body>{''.join(parts)}</body></html>\n"

@@ -124,6 +124,10 @@ class PagerDuty:
             },
             "client": "Pulse",
         }
+        links = [{"href": link.url, "text": link.label} for link in message.links]
         if self._board:
-            body |= {"client_url": self._board, "links": [{"href": self._board, "text": "The board"}]}
+            body["client_url"] = self._board
+            links.append({"href": self._board, "text": "The board"})
+        if links:
+            body["links"] = links
         return msgspec.json.encode(body)

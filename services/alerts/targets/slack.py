@@ -28,6 +28,7 @@ from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message, Told
 from services.alerts.grouping import TOLD
 from services.alerts.retries import Outcome
+from services.alerts.taps import Link
 from services.alerts.targets import wording
 from services.alerts.targets.posting import TIMEOUT_S, post
 
@@ -67,7 +68,7 @@ class Slack:
             _section("\n".join(map(escaped, note.lines))),
             ContextBlock(elements=[_markdown(wording.minute(note.at_ms))], block_id=note.note_id),
         ]
-        body = self._payload([note.headline, *note.lines], [*blocks, *self._link()])
+        body = self._payload([note.headline, *note.lines], [*blocks, *self._links()])
         return await post(self._session, self._url, body, {}, self._timeout_s)
 
     def body_of(self, message: Message) -> bytes:
@@ -98,12 +99,15 @@ class Slack:
         # The id of the message stands in it too: Slack itself takes none.
         line = _markdown(" · ".join(word for word in small if word))
         blocks.append(ContextBlock(elements=[line], block_id=message.id[:255]))
-        return [*blocks, *self._link()]
+        return [*blocks, *self._links(message.links)]
 
-    def _link(self) -> list[Block]:
-        if not self._board:
-            return []
-        return [ActionsBlock(elements=[ButtonElement(text="Open the board", url=self._board, action_id="b")])]
+    def _links(self, links: Sequence[Link] = ()) -> list[Block]:
+        shown = [*links, *([Link("Open the board", self._board)] if self._board else [])]
+        buttons: list[Any] = [
+            ButtonElement(text=link.label, url=link.url, action_id=f"link-{number}")
+            for number, link in enumerate(shown)
+        ]
+        return [ActionsBlock(elements=buttons)] if buttons else []
 
 
 def _case(told: Told) -> list[Block]:

@@ -274,7 +274,8 @@ async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
         file.executescript(
             "DROP INDEX by_message; DROP INDEX waiting; ALTER TABLE deliveries DROP COLUMN team;"
             "ALTER TABLE deliveries DROP COLUMN message_id; ALTER TABLE deliveries DROP COLUMN since_ms;"
-            "DROP TABLE groups; DROP TABLE cases; DROP TABLE attempts; DROP TABLE silences; PRAGMA user_version = 1"
+            "DROP TABLE groups; DROP TABLE cases; DROP TABLE attempts; DROP TABLE silences; DROP TABLE seen;"
+            "PRAGMA user_version = 1"
         )
         file.execute(
             "INSERT INTO deliveries (event_id, channel, kind, case_id, at_ms, event, state, attempts, last_status,"

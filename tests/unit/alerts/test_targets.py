@@ -16,7 +16,6 @@ from tests.unit.alerts.vendors import KEY
 
 HERE = Path("/nowhere")
 EVERYTHING = f"""
-board = "https://pulse.example.com/"
 allow = ["10.1.0.0/16"]
 
 [targets.hooks]
@@ -80,7 +79,6 @@ async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_t
     [
         ("nonsense", "not TOML"),
         ("colour = 1", "line 1: colour is not known here"),
-        ('board = "ftp://x"', "line 1: board must be http"),
         ('allow = ["10.0.0.0/99"]', "line 1: allow holds '10.0.0.0/99'"),
         ("targets = 7", "line 1: targets must hold one table"),
         ('[targets.x]\nkind = "pigeon"', "line 2: targets.x.kind must be one of webhook, slack"),
