@@ -71,11 +71,6 @@ FROM followup_events FINAL
 WHERE team = {team:String} AND case_id = {case_id:String}
 ORDER BY raised_at, n"""
 
-_COMMAND: Final = """
-SELECT act, refused_for, allowed, causes, state, n, toUnixTimestamp64Milli(at) AS at_ms
-FROM followup_commands FINAL
-WHERE case_id = {case_id:String} AND command_id = {command_id:String}"""
-
 # Those of the team's list; of a team without one, what its cases have been resolved with.
 _CAUSES: Final = """
 SELECT team, if(empty(max(listed) AS list), arraySort(groupUniqArrayArray(used)), list) AS causes
@@ -193,18 +188,6 @@ class EventRow(msgspec.Struct, frozen=True):
     note: str
 
 
-class CommandRow(msgspec.Struct, frozen=True):
-    """What has become of a command. `refused_for` empty: applied. `act`: the record of the log, JSON."""
-
-    act: str
-    refused_for: str
-    allowed: list[str]
-    causes: list[str]
-    state: str
-    n: int
-    at_ms: int
-
-
 class TeamCases(msgspec.Struct, frozen=True):
     """Cases of a team that wait for somebody; `next_due_ms` is the earliest clock among them."""
 
@@ -263,12 +246,6 @@ async def one(store: Store, case_id: str) -> CaseRow | None:
 async def history(store: Store, case: CaseRow) -> list[EventRow]:
     """All events of a case, oldest first."""
     return await store.rows("history", _HISTORY, EventRow, team=case.team, case_id=case.case_id)
-
-
-async def command(store: Store, case_id: str, command_id: str) -> CommandRow | None:
-    """What has become of a command; None when nothing is stored of it."""
-    rows = await store.rows("command", _COMMAND, CommandRow, case_id=case_id, command_id=command_id)
-    return rows[0] if rows else None
 
 
 def row_of(case: Case) -> CaseRow:

@@ -17,10 +17,11 @@ from pydantic import BaseModel
 from schemas.feedback import Act, ActKind
 from schemas.followups import Refused
 from services.common.problems import Conflict, NotFound, Problem, Stale, TooLarge, Unavailable, UnsupportedMedia
-from services.query import acting, followups
+from services.query import acting, commands, followups
 from services.query.acting import ActIn
+from services.query.commands import CommandRow
 from services.query.deps import ACT, READ_AT_LEAST, Own, Services
-from services.query.followups import CaseRow, CommandRow
+from services.query.followups import CaseRow
 from services.query.outcomes import Outcome
 from services.query.params import from_ms, invalid
 from services.query.people import Personal, look_up
@@ -150,15 +151,13 @@ Known = Outcome | CommandRow
 
 async def _known(own: Services, command: Act) -> Known | None:
     """What has become of a command that may have been sent before."""
-    return own.outcomes.of(command.command_id) or await followups.command(
-        own.store, command.case_id, command.command_id
-    )
+    return own.outcomes.of(command.command_id) or await commands.command(own.store, command.case_id, command.command_id)
 
 
 async def _stored(own: Services, command: Act) -> CommandRow | None:
     """The same from the store alone, once it was not told in time. An outage there takes nothing back."""
     try:
-        return await followups.command(own.store, command.case_id, command.command_id)
+        return await commands.command(own.store, command.case_id, command.command_id)
     except Unavailable:
         return None
 
@@ -213,7 +212,7 @@ async def _became(own: Services, case_id: str, command_id: str) -> dict[str, Any
     recent = own.outcomes.of(command_id)
     if recent is not None and recent.act is not None and recent.act.case_id == case_id:
         return _view(case_id, command_id, recent)
-    return _view(case_id, command_id, await followups.command(own.store, case_id, command_id))
+    return _view(case_id, command_id, await commands.command(own.store, case_id, command_id))
 
 
 def _view(case_id: str, command_id: str, known: Known | None) -> dict[str, Any]:
