@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aiokafka.consumer import fetcher
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
@@ -19,6 +20,14 @@ from services.cli import app
 
 COMMAND = get_command(app)  # made once: typer makes it anew for every run
 Answer = tuple[int, bytes]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Commands that read the log change how this process reads (`stream.fetched`); the next test is to find it whole."""
+    before = fetcher.PartitionRecords
+    yield
+    fetcher.PartitionRecords = before
 
 
 @dataclass
