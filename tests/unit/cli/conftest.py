@@ -24,7 +24,7 @@ Answer = tuple[int, bytes]
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Commands that read the log change how this process reads (`stream.fetched`); the next test is to find it whole."""
+    """Commands that read the log change how this process reads (`stream.fetched`): the next test finds it whole."""
     before = fetcher.PartitionRecords
     yield
     fetcher.PartitionRecords = before

@@ -55,8 +55,9 @@ class FakeState:
             yield key, self.data[key]
 
     def scan_back(self, prefix: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
-        found = [key for key in self._order if key.startswith(prefix)]
-        for key in found[::-1][:limit]:
+        lo = bisect.bisect_left(self._order, prefix)
+        found = itertools.takewhile(lambda key: key.startswith(prefix), itertools.islice(self._order, lo, None))
+        for key in list(found)[::-1][:limit]:
             yield key, self.data[key]
 
     @property
@@ -66,25 +67,29 @@ class FakeState:
 
     def commit(self, effects: Effects, messages: Sequence[Message]) -> None:
         for key, value in effects.changes.items():
-            if value is None:
-                self.data.pop(key, None)
-            else:
-                self.data[key] = value
+            self.put(key, value)
         if messages:
-            self.data[keys.OUTBOX + keys.number(effects.meta.position)] = msgspec.msgpack.encode(messages)
-        self._order = sorted(self.data)
+            self.put(keys.OUTBOX + keys.number(effects.meta.position), msgspec.msgpack.encode(messages))
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set a key; None deletes it."""
+        if value is None:
+            if self.data.pop(key, None) is not None:
+                del self._order[bisect.bisect_left(self._order, key)]
+            return
+        if key not in self.data:
+            bisect.insort(self._order, key)
+        self.data[key] = value
 
     def set_meta(self, meta: Meta) -> None:
-        self.data[keys.META] = values.META.pack(meta)
-        self._order = sorted(self.data)
+        self.put(keys.META, values.META.pack(meta))
 
     def outbox(self) -> Iterator[tuple[int, list[Message]]]:
         for key, raw in self.scan(keys.OUTBOX, keys.number(0), b"\xff" * 9, UNLIMITED):
             yield int.from_bytes(key[1:], "big"), msgspec.msgpack.decode(raw, type=list[Message])
 
     def clear_outbox(self, position: int) -> None:
-        self.data.pop(keys.OUTBOX + keys.number(position), None)
-        self._order = sorted(self.data)
+        self.put(keys.OUTBOX + keys.number(position), None)
 
     def close(self) -> None:
         """A dict has no files."""

@@ -193,7 +193,7 @@ def test_what_is_said_of_the_first_contact_depends_on_the_state(state: State, ex
     work = Recorder()
     kept = clocks.kept(work, structs.replace(case, changed_ms=START_MS))  # type: ignore[arg-type]
     run.state.data |= {keys.case(TEAM, case.case_id): values.CASE.pack(kept)}
-    del run.state.data[keys.deadline(event.case.next_ms or 0, case.case_id, TEAM)]
+    run.state.put(keys.deadline(event.case.next_ms or 0, case.case_id, TEAM), None)
     run.state.data |= {key: raw for key, raw in work.puts.items() if raw is not None}
     run.state.set_meta(run.state.meta)
     run.fold(log.records[2:])
