@@ -164,8 +164,7 @@ class Worker:
     def check(self) -> None:
         """The state is that of the same log in single records; only how it was rebuilt may differ."""
         meta = self.state.meta
-        plain = FakeState()
-        plain.data = dict(self.state.data)
+        plain = self.state.copy()
         plain.set_meta(structs.replace(meta, quiet_until=0))
         assert plain.data == self.reference.held[meta.position]
 

@@ -192,10 +192,10 @@ def test_what_is_said_of_the_first_contact_depends_on_the_state(state: State, ex
     # As a person's command leaves it: the entry is that of the state.
     work = Recorder()
     kept = clocks.kept(work, structs.replace(case, changed_ms=START_MS))  # type: ignore[arg-type]
-    run.state.data |= {keys.case(TEAM, case.case_id): values.CASE.pack(kept)}
+    run.state.put(keys.case(TEAM, case.case_id), values.CASE.pack(kept))
     run.state.put(keys.deadline(event.case.next_ms or 0, case.case_id, TEAM), None)
-    run.state.data |= {key: raw for key, raw in work.puts.items() if raw is not None}
-    run.state.set_meta(run.state.meta)
+    for key, raw in work.puts.items():
+        run.state.put(key, raw)
     run.fold(log.records[2:])
     assert [kind for kind, clock, *_ in told(run) if clock == "contact"] == expected
 
