@@ -252,7 +252,7 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
         [
             event
             | {"n": 5, "event_id": uid(7_005), "kind": "followup.contacted", "at": NOON_MS / 1000, "actor": "kim"}
-            | {"medium": "phone", "outcome": "replied", "note": uid(709), "owner": "lee"}
+            | {"medium": "phone", "outcome": "replied", "note": uid(709), "owner": "lee", "raised_at": NOON_MS / 1000}
         ],
     )
     tables.insert("people", [person_row("detail", uid(709), "Wants her money back.")])

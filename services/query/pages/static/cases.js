@@ -152,7 +152,7 @@ function showCases(fresh) {
   cases.querySelector("h2").replaceWith(fresh.querySelector("h2"));
   if (!list || !freshList) {
     if (list && [...there.values()].some(busy)) return;
-    cases.querySelector(":scope > .board, :scope > p.quiet").replaceWith(freshList ?? fresh.querySelector(":scope > p"));
+    cases.lastElementChild.replaceWith(fresh.lastElementChild); // the list, or that there is none
     who.closest(".actor").hidden = !freshList;
     return;
   }
