@@ -22,8 +22,10 @@ dev: $(VENV)/.dev ## Make .venv with what runs and what tests
 demo: $(VENV)/.run ## Start everything, play a sample, show the result (ONCE=1 ends by itself, DATA=folder)
 	@$(VENV)/bin/pulse demo $(if $(ONCE),--once) $(if $(DATA),--data $(DATA))
 
+test: export PYTHONDONTWRITEBYTECODE = # the hundreds of processes it starts compile nothing twice
 test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
-	PYTHONDONTWRITEBYTECODE= $(RUN) pytest -m 'not soak' # the hundreds of processes it starts compile nothing twice
+	$(RUN) pytest -q --numprocesses 2 --dist worksteal -m 'not soak' tests/unit tests/contract
+	$(RUN) pytest -m 'not soak' --durations=20 tests/browser tests/chaos tests/e2e tests/integration
 quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s
 	PYTHONDONTWRITEBYTECODE= $(RUN) pytest -q --numprocesses 3 --dist worksteal \
 	  -m 'not real and not browser and not soak' tests/unit tests/contract
