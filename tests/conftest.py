@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
 
 from tests.engines import engines
@@ -15,6 +17,6 @@ settings.register_profile(
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=50,
+    max_examples=15 if os.environ.get("TESTS_QUICK") else 50,  # `make quick`
 )
 settings.load_profile("pulse")

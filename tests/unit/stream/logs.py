@@ -29,8 +29,9 @@ from tests.unit.stream.fakes import (
 
 # The normal run draws the same examples each time. PULSE_PROPERTY_EXAMPLES=20000 looks further, at random.
 _MORE: Final = os.environ.get("PULSE_PROPERTY_EXAMPLES")
+_USUAL: Final = 20 if os.environ.get("TESTS_QUICK") else 60
 PROPERTY: Final = settings(
-    max_examples=int(_MORE or 60),
+    max_examples=int(_MORE or _USUAL),
     derandomize=_MORE is None,
     database=None,
     deadline=None,
