@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
 import aiohttp
-import uvicorn
 from msgspec import structs
 from pydantic import SecretStr
 
@@ -25,7 +23,8 @@ from services.alerts.store import Store
 from services.alerts.taps import Taps
 from services.common.problems import Unavailable
 from services.common.settings import AlertsSettings
-from tests.unit.alerts.builders import FakeTable, now_ms, until
+from tests.unit.alerts.builders import FakeTable, now_ms
+from tests.unit.alerts.serving import served
 
 KEY = b"a key of the links in these tests"
 AFTER: dict[str, State] = {"acknowledge": "acknowledged", "contact": "contacted", "snooze": "snoozed"}
@@ -98,14 +97,8 @@ async def tap_door(
         door.taps, Ledger(door.store), door.people, door.log, door.outcomes, "https://pulse.example.com/", secure=False
     )
     app = build_app(settings, door.store, Mock(), lambda: None, counter=counter, inbound=door.inbound)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    serving = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    door.taps = Taps(KEY, door.url)
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+    async with served(app) as door.url, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        door.taps = Taps(KEY, door.url)
         door.session = session
         yield door
-    server.should_exit = True
-    await serving
     door.store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from services.alerts.alarms.records import DAY_MS, Alarm, alarm_id
@@ -23,7 +21,8 @@ from services.alerts.store import Store
 from services.common.keys import key_hash
 from services.common.settings import AlertsSettings, KeyKind
 from stream.domain.scores import Tally
-from tests.unit.alerts.builders import SECRET, now_ms, raised, until
+from tests.unit.alerts.builders import SECRET, now_ms, raised
+from tests.unit.alerts.serving import served
 
 KEYS: dict[KeyKind, tuple[str, ...]] = {
     "read": (key_hash("read-key"),),
@@ -77,13 +76,8 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async with aiohttp.ClientSession() as session:
         door = Door("", store, alarms, session)
         app = build_app(settings_in(tmp_path), store, alarms, lambda: door.reason, lambda: door.look())
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-        serving = asyncio.create_task(server.serve())
-        await until(lambda: server.started)
-        door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        yield door
-        server.should_exit = True
-        await serving
+        async with served(app) as door.url:
+            yield door
     alarms.close()
     store.close()
 
