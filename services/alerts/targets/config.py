@@ -24,9 +24,10 @@ from typing import Final, get_args
 from schemas.responses import TEAM_PATTERN
 from services.alerts.targets.addresses import Allowed
 from services.alerts.targets.kinds import KINDS, Kind, Made
-from services.alerts.targets.reader import Problem, Reader, lines_of
+from services.alerts.targets.reader import Problem, Reader
 from services.alerts.targets.webhook import SECRET_FORM, SignedWebhook, is_secret
 from services.common.settings import AlertsSettings
+from services.teams.lines import lines_of
 
 WEBHOOK: Final = "webhook"  # the name of the target that two variables make
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -56,7 +57,7 @@ def parse(text: str, environ: Mapping[str, str], folder: Path, allowed: Allowed,
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(f"not TOML: {error}") from None
-    lines = lines_of(text)
+    lines = {".".join(map(str, path)): line for path, line in lines_of(text).items()}
     top = Reader("", document, lines, environ, folder, allowed)
     try:
         allowed = allowed | Allowed.of(top.texts("allow", ()))

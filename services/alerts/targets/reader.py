@@ -16,8 +16,6 @@ C = TypeVar("C", bound=str)
 
 _DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_TABLE: Final = re.compile(r"\s*\[\s*(?P<path>[^\[\]]+?)\s*\]")
-_KEY: Final = re.compile(r"\s*(?P<key>[A-Za-z0-9_-]+|\"[^\"]*\")\s*=")
 _MAIL: Final = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[A-Za-z0-9.-]+")
 
 
@@ -31,20 +29,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{f'line {self.line}: ' if self.line else ''}{self.field} {self.text}"
-
-
-def lines_of(text: str) -> dict[str, int]:
-    """The line of each table and key of a TOML text, by dotted path; the first of several."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _TABLE.match(line):
-            table = header["path"].replace('"', "").replace("'", "").replace(" ", "")
-            found.setdefault(table, number)
-        elif key := _KEY.match(line):
-            name = key["key"].strip('"')
-            found.setdefault(f"{table}.{name}" if table else name, number)
-    return found
 
 
 @dataclass
