@@ -57,19 +57,18 @@ def started(work: Work, team: str, callback_ms: int | None) -> tuple[int, int]:
     """When the two clocks of a case are due that start now."""
     policy = policies.of(work, team)
     due_ms = promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.resolve_ms)
-    return contact_started(work, team, callback_ms), due_ms
+    return contact_started(work, policy, callback_ms), due_ms
 
 
 def start_contact(work: Work, case: Case) -> Case:
     """The first clock starts now."""
-    return structs.replace(case, contact_due_ms=contact_started(work, case.team, case.callback_ms))
+    return structs.replace(case, contact_due_ms=contact_started(work, policies.of(work, case.team), case.callback_ms))
 
 
-def contact_started(work: Work, team: str, callback_ms: int | None) -> int:
+def contact_started(work: Work, policy: Policy, callback_ms: int | None) -> int:
     """When a first clock is due that starts now: when the customer has asked to be called, if that is to come."""
     if callback_ms is not None and callback_ms > work.known_ms:
         return callback_ms
-    policy = policies.of(work, team)
     return promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.contact_ms)
 
 
@@ -79,15 +78,20 @@ def kept(work: Work, case: Case, after_ms: int | None = None) -> Case:
     `after_ms`: what came before has been said. None: before the case's last change.
     """
     after_ms = case.changed_ms if after_ms is None else after_ms
-    ahead = [point for point in _points(policies.of(work, case.team), case) if point.due_ms > after_ms]
-    next_ms = ahead[0].due_ms if ahead else None
+    points = _points(policies.of(work, case.team), case)
+    next_ms = None
+    for point in points:
+        if point.due_ms > after_ms:
+            next_ms = point.due_ms
+            break
     if case.next_ms != next_ms:
         stop(work, case)
     if next_ms is not None:
         key = keys.deadline(next_ms, case.case_id, case.team)
-        work.put(key, POINTS.pack([point for point in ahead if point.due_ms == next_ms]))
+        work.put(key, POINTS.pack([point for point in points if point.due_ms == next_ms]))
         heappush(work.deadlines, key)
         work.next_deadline = min(work.next_deadline, next_ms)
+        work.next_ms = min(work.next_ms, next_ms)
     return structs.replace(case, next_ms=next_ms)
 
 
@@ -99,6 +103,10 @@ def stop(work: Work, case: Case) -> None:
 
 def _points(policy: Policy, case: Case) -> list[Point]:
     """All that is to be said of a case in its state, in order."""
+    if case.state == "open" and not policy.remind_ms and not policy.escalate_ms:  # nearly all that are raised
+        contact = Point(case.contact_due_ms, "contact", BREACH)
+        resolve = Point(case.resolve_due_ms, "resolve", BREACH)
+        return [contact, resolve] if contact.due_ms <= resolve.due_ms else [resolve, contact]
     points: list[Point] = []
     hours, until_ms = policy.open, policy.until_ms
     contacted = case.state == "contacted" or case.snoozed_from == "contacted"

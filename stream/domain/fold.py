@@ -12,11 +12,12 @@ from itertools import islice
 from typing import Final
 
 from schemas import topics
-from schemas.carries import Carry, LogEntry
+from schemas.carries import Carry
 from schemas.feedback import Act, Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.rejects import Reject
-from stream.domain import acts, answers, carrying, erasure, ids, keys, policies, values
+from stream.domain import acts, answers, carrying, erasure, ids, keys, ordinary, policies, values
 from stream.domain.minutes import MINUTE_MS
+from stream.domain.ordinary import Step
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
@@ -29,9 +30,6 @@ OF_NO_TEAM: Final = (Tick, EraseRespondent, Windows, CarryWindows, Unusable)
 OF_A_TEAM: Final = (Policy, Carry)  # and of none of its answers
 MOST_KEY_BYTES: Final = 256  # of a key that a reject repeats
 
-# A record, its append time, what it says; where it is about one answer or case: its team, its key in the state; for an
-# answer its respondent in keys.
-Step = tuple[LogRecord, int, LogEntry | Unusable, TeamBatch | None, bytes, bytes | None]
 Teams = dict[bytes | None, TeamBatch | Unusable]  # by the keys of a batch's records
 
 
@@ -62,7 +60,11 @@ def fold(
             if not chunk:
                 continue
         count, last = count + len(chunk), chunk[-1]
-        for record, at_ms, message, team, key, respondent in _read(work, chunk, teams, partitions):
+        steps = _read(work, chunk, teams, partitions)
+        at = 0
+        while (at := ordinary.apply(work, steps, at)) < len(steps):
+            record, at_ms, message, team, key, respondent, _, _ = steps[at]
+            at += 1
             work.at(record.offset, at_ms)
             work.headers = record.headers
             refused: Unusable | None = None
@@ -120,48 +122,53 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
     """Read records, and every key that ordinary answers among them ask for: so they cost one read of the state."""
     steps: list[Step] = []
     wanted: list[bytes] = []
+    ask, step = wanted.append, steps.append
     messages = read_all([record.value for record in records])
     for record, message in zip(records, messages, strict=True):
-        at_ms = appended_ms(record)
-        if not isinstance(message, Answer) and isinstance(message, OF_NO_TEAM):
-            steps.append((record, at_ms, message, None, b"", None))
-            continue
+        at_ms = appended_ms(record) if record.headers else record.timestamp
         team = teams.get(record.key)
-        if team is None:
-            name = team_of(record.key, work.partition, partitions)
-            team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
-        if isinstance(team, Unusable):
-            steps.append((record, at_ms, team, None, b"", None))
-            continue
-        if not isinstance(message, Answer) and isinstance(message, OF_A_TEAM):
-            steps.append((record, at_ms, message, team, b"", None))
-            continue
+        if type(message) is not Answer or not isinstance(team, TeamBatch):
+            if isinstance(message, OF_NO_TEAM):
+                step((record, at_ms, message, None, b"", None, 0, 0))
+                continue
+            if team is None:
+                name = team_of(record.key, work.partition, partitions)
+                team = teams[record.key] = name if isinstance(name, Unusable) else work.of(name)
+            if isinstance(team, Unusable):
+                step((record, at_ms, team, None, b"", None, 0, 0))
+                continue
+            if isinstance(message, OF_A_TEAM):
+                step((record, at_ms, message, team, b"", None, 0, 0))
+                continue
+            if isinstance(message, Act):
+                key = team.prefixes.case + message.case_id.encode()
+                wanted += (key, team.prefixes.command + message.command_id.encode())
+                step((record, at_ms, message, team, key, None, 0, 0))
+                continue
+            if not isinstance(message, Answer):
+                key = team.prefixes.answer + message.response_id.encode()
+                ask(key)
+                step((record, at_ms, message, team, key, None, 0, 0))
+                continue
         prefixes = team.prefixes
-        if isinstance(message, Act):
-            key = prefixes.case + message.case_id.encode()
-            wanted += (key, prefixes.command + message.command_id.encode())
-            steps.append((record, at_ms, message, team, key, None))
-            continue
         key = prefixes.answer + message.response_id.encode()
-        wanted.append(key)
-        if not isinstance(message, Answer):
-            steps.append((record, at_ms, message, team, key, None))
-            continue
+        ask(key)
         event_ms = message.answered_ms
-        minute = -(-(at_ms if event_ms is None or event_ms > at_ms else event_ms) // MINUTE_MS)
-        asked = team.asked
-        if minute not in asked:
-            if not asked:
-                wanted.append(prefixes.team)
-            asked.add(minute)
-            wanted.append(prefixes.pane + keys.number(minute))
+        if event_ms is None or event_ms > at_ms:
+            event_ms = at_ms
+        minute = -(-event_ms // MINUTE_MS)
+        if minute not in team.asked:
+            if not team.asked:
+                ask(prefixes.team)
+            team.asked.add(minute)
+            ask(prefixes.pane + keys.number(minute))
         respondent = None
         if message.respondent is not None:
             respondent = keys.text(message.respondent)
-            wanted.append(prefixes.newest + respondent)
+            ask(prefixes.newest + respondent)
             if not BANDS[message.score]:
-                wanted.append(prefixes.open_case + respondent)
-        steps.append((record, at_ms, message, team, key, respondent))
+                ask(prefixes.open_case + respondent)
+        step((record, at_ms, message, team, key, respondent, event_ms, minute))
     work.prefetch(wanted)
     return steps
 

@@ -93,7 +93,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         joined = structs.replace(cases.awake(current), answers=answers, personal=current.personal or new.personal)
         cases.tell(work, joined, "followup.answer_joined", response_id)
         return structs.replace(new, case_id=current.case_id)
-    case_id = ids.uuid5(team, response_id)
+    case_id = ids.named(f"{team}|{response_id}")
     context = new.context or PLAIN
     # There is a case of that id if this answer's was once joined into another, which the answer has left.
     before = None if first else work.case(team, case_id)

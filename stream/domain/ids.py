@@ -14,8 +14,13 @@ _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abc
 
 def uuid5(*parts: str | int) -> str:
     """UUIDv5 of the parts joined by `|`, in our namespace. Lower case, with hyphens."""
+    return named("|".join([str(part) for part in parts]))
+
+
+def named(name: str) -> str:
+    """UUIDv5 of parts that are joined already."""
     sha1 = _SHA1_OF_NAMESPACE.copy()
-    sha1.update("|".join([str(part) for part in parts]).encode())
+    sha1.update(name.encode())
     h = sha1.hexdigest()
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
 

@@ -51,10 +51,12 @@ def put(work: Work, policy: TeamPolicy) -> None:
 
 def held(work: Work, team: str) -> TeamPolicy | None:
     """The policy that the log has set; None for none."""
-    if team not in work.policies:
+    try:
+        return work.policies[team]
+    except KeyError:
         raw = work.get(keys.policy(team))
-        work.policies[team] = None if raw is None else values.POLICY.unpack(raw)
-    return work.policies[team]
+        found = work.policies[team] = None if raw is None else values.POLICY.unpack(raw)
+        return found
 
 
 def flaw(policy: Policy) -> str | None:

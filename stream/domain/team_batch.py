@@ -25,12 +25,12 @@ class TeamBatch:
         "_closed",
         "_deltas",
         "_stored_due",
-        "_windows",
         "answers",
         "asked",
         "cause",
         "changed",
         "corrections",
+        "live",
         "name",
         "pane_versions",
         "panes",
@@ -48,7 +48,7 @@ class TeamBatch:
         self.corrections: list[Correction] = []
         self.asked: set[int] = set()  # minutes whose panes the batch reads beforehand
         self.changed = False
-        self._windows: Team | None = None
+        self.live: Team | None = None
         self._stored_due = 0
         self.cause: Cause | None = None
         self._deltas: list[PaneDelta] = []
@@ -64,13 +64,10 @@ class TeamBatch:
         work = self.work
         if minute < work.closed:
             return
-        pane = self.panes.get(minute)
-        if pane is None:
-            raw = work.get(self.prefixes.pane + keys.number(minute))
-            pane = self.panes[minute] = list(EMPTY_PANE) if raw is None else values.PANE.unpack(raw)
+        pane = self.panes.get(minute) or self.pane(minute)
         pane[score] += of_all
         pane[score + 11] += of_latest
-        team = self._windows or self.windows()
+        team = self.live or self.windows()
         team.t = work.minute
         team.version = self.pane_versions[minute] = work.version
         self.changed = True
@@ -81,6 +78,14 @@ class TeamBatch:
                 self._deltas.append(PaneDelta(minute, "all", score, of_all))
             if of_latest:
                 self._deltas.append(PaneDelta(minute, "latest", score, of_latest))
+
+    def pane(self, minute: int) -> list[int]:
+        """The counts of a minute, to be changed."""
+        pane = self.panes.get(minute)
+        if pane is None:
+            raw = self.work.get(self.prefixes.pane + keys.number(minute))
+            pane = self.panes[minute] = list(EMPTY_PANE) if raw is None else values.PANE.unpack(raw)
+        return pane
 
     def because(self, cause: Cause) -> None:
         """What the record at hand counts from here on corrects something shown."""
@@ -116,10 +121,10 @@ class TeamBatch:
 
     def windows(self) -> Team:
         """The team's live windows. Nothing is due, so their sums hold at the live minute."""
-        team = self._windows
+        team = self.live
         if team is None:
             raw = self.work.get(self.prefixes.team)
-            team = self._windows = (
+            team = self.live = (
                 windows.fresh(self.work.minute, self.work.windows) if raw is None else values.TEAM.unpack(raw)
             )
             self._stored_due = team.due
@@ -137,7 +142,7 @@ class TeamBatch:
     def sum_anew(self) -> None:
         """Other windows are live from here on."""
         self.windows()  # when they were due until now
-        team = self._windows = windows.summed(self.work.minute, self.work.windows, self._panes)
+        team = self.live = windows.summed(self.work.minute, self.work.windows, self._panes)
         team.version = self.work.version
         self.changed = True
         self.work.due(self, team.due)
@@ -197,12 +202,12 @@ class TeamBatch:
 
     def store(self, changes: dict[bytes, bytes | None]) -> None:
         """Add the changed keys of the windows and panes."""
-        if not self.changed or self._windows is None:
+        if not self.changed or self.live is None:
             return
         of_pane = self.prefixes.pane
         for minute, pane in self.panes.items():
             changes[of_pane + keys.number(minute)] = values.PANE.pack(pane)
-        team, stored = self._windows, self._stored_due
+        team, stored = self.live, self._stored_due
         changes[self.prefixes.team] = values.TEAM.pack(team)
         if team.due != stored:
             if stored:

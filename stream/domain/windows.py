@@ -54,7 +54,12 @@ def add(team: Team, minute: int, band: int, of_all: int, of_latest: int, lengths
     ring[band + 4] += of_latest
     if ring[0] and minute >= ring[0]:
         return False
-    ring[0] = minute
+    return older(team, j, minute, lengths)
+
+
+def older(team: Team, j: int, minute: int, lengths: Lengths) -> bool:
+    """Pane `minute` is the oldest of ring j from now on. True as in `add`."""
+    team.rings[j][0] = minute
     due = minute + lengths[j]
     if team.due and due >= team.due:
         return False

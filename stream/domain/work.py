@@ -70,7 +70,8 @@ class Work:
         self.headers: Sequence[places.Header] = ()  # of the record at hand
         self.version = 0
         self._turn_ms = self.known_ms // MINUTE_MS * MINUTE_MS + 1
-        self._first_version = ids.version(generation, 0)
+        self.next_ms = 0  # before this stream time nothing is due, and no minute begins or ends
+        self.first_version = ids.version(generation, 0)
         self.teams: dict[str, TeamBatch] = {}
         self.events: list[FollowupEvent] = []
         self.refusals: list[Refused] = []
@@ -84,28 +85,28 @@ class Work:
         self.leaving: list[bytes] = []
         self.blocks: dict[expiry.At, list[bytes]] = {}
         self.next_leaving = 0  # the next minute at which something leaves; 0: not looked up yet
-        self._block_ends = -1
+        self.block_ends = -1
         self.deadlines: list[bytes] = []  # heap of the `d` keys that this batch has put
         self.next_deadline = 0  # when the next one falls due; 0: not looked up yet
         self._due: dict[int, list[TeamBatch]] = {}
-        self._seen: dict[bytes, bytes | None] = {}
-        self._puts: dict[bytes, bytes | None] = {}
-        self._put_answers: list[bytes] = []  # `a` keys that are put and not yet in the index
+        self.seen: dict[bytes, bytes | None] = {}
+        self.puts: dict[bytes, bytes | None] = {}
+        self.put_answers_of: list[bytes] = []  # `a` keys that are put and not yet in the index
         self._index: dict[bytes, set[bytes]] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def prefetch(self, asked: Sequence[bytes]) -> None:
         """Read many keys in one go. Only speed depends on it: a key that is missed here is read when it is needed."""
-        seen = self._seen
+        seen = self.seen
         wanted = [key for key in asked if key not in seen]
         seen.update(zip(wanted, self.view.get_many(wanted), strict=True))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with this batch's own puts."""
-        found = self._seen.get(key, _UNREAD)
+        found = self.seen.get(key, _UNREAD)
         if found is _UNREAD:
-            found = self._seen[key] = self.view.get_many((key,))[0]
+            found = self.seen[key] = self.view.get_many((key,))[0]
         return found
 
     def of(self, name: str) -> TeamBatch:
@@ -153,10 +154,10 @@ class Work:
 
     def _own_answers(self, prefix: bytes) -> dict[bytes, bytes | None]:
         """What this batch has put of a respondent's answers. Indexed when it is asked for: few batches ever ask."""
-        for key in self._put_answers:
+        for key in self.put_answers_of:
             self._index.setdefault(key[: -keys.PLACE], set()).add(key)
-        self._put_answers.clear()
-        return {key: self._puts[key] for key in self._index.get(prefix, ())}
+        self.put_answers_of.clear()
+        return {key: self.puts[key] for key in self._index.get(prefix, ())}
 
     def case(self, team: str, case_id: str) -> Case | None:
         """A follow-up case, None when there is none of that id."""
@@ -172,11 +173,11 @@ class Work:
 
     def put(self, key: bytes, raw: bytes | None) -> None:
         """Set a raw value; None deletes."""
-        self._seen[key] = self._puts[key] = raw
+        self.seen[key] = self.puts[key] = raw
 
     def put_answer(self, key: bytes, resolved: Resolved) -> None:
         """Store an answer under its `r` key."""
-        self._seen[key] = self._puts[key] = values.RESOLVED.pack(resolved)
+        self.seen[key] = self.puts[key] = values.RESOLVED.pack(resolved)
 
     def forget_text(self, team: str, response_id: str) -> None:
         """The personal text of an answer, or of a note, goes."""
@@ -184,13 +185,13 @@ class Work:
 
     def put_newest(self, key: bytes, newest: Newest | None) -> None:
         """Store, or forget, a respondent's newest counted answer."""
-        self._seen[key] = self._puts[key] = None if newest is None else values.NEWEST.pack(newest)
+        self.seen[key] = self.puts[key] = None if newest is None else values.NEWEST.pack(newest)
 
     def put_answer_of(self, prefix: bytes, resolved: Resolved, response_id: str | None) -> None:
         """Note that an answer is, or with None no longer is, one of a respondent's (`keys.answers_of`)."""
         key = keys.answer_of(prefix, resolved.event_ms, resolved.first_offset)
-        self._puts[key] = None if response_id is None else response_id.encode()
-        self._put_answers.append(key)
+        self.puts[key] = None if response_id is None else response_id.encode()
+        self.put_answers_of.append(key)
 
     def put_case(self, case: Case) -> None:
         """Store a case."""
@@ -204,16 +205,17 @@ class Work:
         What has grown older than the horizon leaves when the windows have moved.
         """
         self.offset = offset
-        self.version = self._first_version + offset
+        self.version = self.first_version + offset
         if appended_ms > self.known_ms:
             before_ms, self.known_ms = self.known_ms, appended_ms
             if appended_ms >= self.next_deadline:
                 deadlines.fire(self, before_ms)
             if appended_ms >= self._turn_ms:
                 self._turn(appended_ms)
-        if offset > self._block_ends:
+            self.next_ms = min(self._turn_ms, self.next_deadline)
+        if offset > self.block_ends:
             self.leaving = expiry.block(self, self.minute + HORIZON + 1)
-            self._block_ends = offset | expiry.BLOCK
+            self.block_ends = offset | expiry.BLOCK
 
     def _turn(self, appended_ms: int) -> None:
         """A minute may begin, or have ended long enough."""
@@ -225,7 +227,7 @@ class Work:
             self.closed = minute - HORIZON
             self._fire(before)
             expiry.sweep(self, before)
-            self._block_ends = -1  # the next list leaves later
+            self.block_ends = -1  # the next list leaves later
 
     def _fire(self, before: int) -> None:
         """Move on the windows that something leaves after minute `before`: until then all is done."""
@@ -233,7 +235,7 @@ class Work:
         due = [keys.split_due(key) for key, _ in found]
         if len(due) > 1:
             unread = (keys.team(name) for _, name in due)
-            self.prefetch([key for key in unread if key not in self._seen])
+            self.prefetch([key for key in unread if key not in self.seen])
         for minute in [minute for minute in self._due if minute <= self.minute]:
             due.extend((minute, team.name) for team in self._due.pop(minute))
         for minute, name in sorted(set(due)):
@@ -263,7 +265,7 @@ class Work:
 
     def effects(self, meta: Meta, records: int) -> Effects:
         """Everything this batch changed and says; the last thing to ask of it."""
-        changes = self._puts
+        changes = self.puts
         for team in self.teams.values():
             team.store(changes)
         expiry.store(self, changes)

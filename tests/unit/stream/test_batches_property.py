@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.changes import AnswerChange, PaneChange, Position
 from schemas.scores import TeamScores
+from stream.domain import ordinary
 from stream.domain.values import META
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record, Run, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
@@ -57,6 +59,18 @@ def test_other_batch_cuts_give_the_same_events_and_the_same_last_value_of_every_
     for run in (cut, single):
         assert len(run.events) == len({(event.event_id, event.at_ms) for event in run.events})
         assert len(run.corrections) == len({correction.id for _, correction in run.corrections})
+
+
+@PROPERTY
+@given(cut_logs())
+def test_the_fast_path_does_what_the_general_one_does(drawn: tuple[Log, list[int]]) -> None:
+    log, cuts = drawn
+    fast = play(log, cuts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordinary, "apply", lambda work, steps, at: at)
+        general = play(log, cuts)
+    assert fast.state.data == general.state.data
+    assert fast.outputs == general.outputs
 
 
 @PROPERTY

@@ -206,7 +206,7 @@ class Recorder:
     def __init__(self) -> None:
         self.puts: dict[bytes, bytes | None] = {}
         self.deadlines: list[bytes] = []
-        self.next_deadline = 0
+        self.next_deadline = self.next_ms = 0
         policy = {**SHORT, "remind_ms": (MINUTE,), "escalate_ms": (MINUTE,)}
         self.policies = {TEAM: policies_of(policy)}
 

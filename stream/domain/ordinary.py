@@ -1,0 +1,141 @@
+"""The fast path: answers of which nothing is known yet, in order and in time, as nearly all are.
+
+For each it does just what `answers.apply` does, in one piece, for any run of them: a call costs as much here as the
+counting itself. Whatever else may come, an edit, a late or a known answer, a respondent's second one, is left to
+`answers.apply`, which alone says what an answer does; a property test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from schemas.carries import LogEntry
+from schemas.changes import AnswerChange
+from schemas.feedback import Answer
+from stream.domain import followups, keys, values, windows
+from stream.domain.reading import Unusable
+from stream.domain.scores import BANDS
+from stream.domain.team_batch import TeamBatch
+from stream.domain.values import Context, Newest, Resolved
+from stream.domain.view import LogRecord
+from stream.domain.work import Work
+
+# A record, its append time, what it says; where it is about one answer or case: its team, its key in the state; of an
+# answer: its respondent in keys, its event time and its minute.
+Step = tuple[LogRecord, int, LogEntry | Unusable, TeamBatch | None, bytes, bytes | None, int, int]
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_VERSION: Final = values.VERSION
+
+
+def apply(work: Work, steps: Sequence[Step], at: int) -> int:
+    """Apply the run of such answers that begins at `steps[at]`, none if need be; gives where it ends.
+
+    What they ask of the state must have been read (`Work.prefetch`).
+    """
+    seen, puts, lengths = work.seen, work.puts, work.windows
+    for index in range(at, len(steps)):
+        record, at_ms, message, team, key, respondent, event_ms, minute = steps[index]
+        if type(message) is not Answer or team is None or seen[key] is not None:
+            return index
+        offset = record.offset
+        if at_ms >= work.next_ms or offset > work.block_ends:
+            work.at(offset, at_ms)  # something may be due
+        else:
+            work.offset = offset
+            work.version = work.first_version + offset
+            if at_ms > work.known_ms:
+                work.known_ms = at_ms
+        if minute <= work.shown_until:
+            return index
+        prefixes = team.prefixes
+        if respondent is not None and seen[prefixes.newest + respondent] is not None:
+            return index
+        (
+            response_id,
+            score,
+            content,
+            _,
+            _,
+            revision,
+            hashed,
+            test,
+            personal,
+            survey,
+            channel,
+            locale,
+            medium,
+            callback_ms,
+            age_group,
+            attributes,
+        ) = structs.astuple(message)
+        if revision or test:
+            return index
+        version, known_ms = work.version, work.known_ms
+        if respondent is not None:
+            of_respondent = keys.answer_of(prefixes.answers_of + respondent, event_ms, offset)
+            puts[of_respondent] = response_id.encode()
+            work.put_answers_of.append(of_respondent)
+            newest = prefixes.newest + respondent
+            seen[newest] = puts[newest] = _VERSION + _pack(Newest(event_ms, offset, response_id, score, False))
+        work.leaving.append(key)
+
+        pane = team.panes.get(minute) or team.pane(minute)
+        pane[score] += 1
+        pane[score + 11] += 1
+        live = team.live or team.windows()
+        live.t = work.minute
+        live.version = team.pane_versions[minute] = version
+        team.changed = True
+        j = bisect_right(lengths, live.t - minute)
+        if j < len(lengths):
+            ring, band = live.rings[j], BANDS[score]
+            ring[band + 1] += 1
+            ring[band + 4] += 1
+            if (minute < ring[0] or not ring[0]) and windows.older(live, j, minute, lengths):
+                work.due(team, live.due)
+
+        if (
+            survey is channel is locale is medium is callback_ms is age_group is None  # as `answers.resolved` decides
+            and not attributes
+        ):
+            context = None
+        else:
+            context = Context(survey, channel, locale, medium, callback_ms, age_group, attributes)
+        new = Resolved(event_ms, offset, False, score, 0, content, hashed, (), personal, None, None, context, None)
+        case_id = not_raised = None
+        if not BANDS[score]:
+            work.headers = record.headers
+            new = followups.follow(work, team.name, response_id, None, new, at_ms)
+            case_id, not_raised = new.case_id, new.not_raised
+        seen[key] = puts[key] = _VERSION + _pack(new)
+        team.answers.append(
+            AnswerChange(
+                response_id,
+                version,
+                event_ms,
+                known_ms,
+                offset,
+                score,
+                0,
+                hashed,
+                (),
+                False,
+                personal,
+                survey,
+                channel,
+                locale,
+                medium,
+                callback_ms,
+                age_group,
+                attributes,
+                case_id,
+                not_raised,
+            )
+        )
+    return len(steps)
