@@ -10,7 +10,7 @@ from schemas.scores import Counts, TeamScores, WindowScore
 from stream.domain import ids, keys, values, windows
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved, Team
-from stream.domain.view import UNLIMITED
+from stream.domain.view import UNLIMITED, UNREAD
 
 if TYPE_CHECKING:
     from stream.domain.work import Work
@@ -154,9 +154,35 @@ class TeamBatch:
             self._closed.append(_pane_change(minute, self.pane_versions.pop(minute), pane))
         self.work.put(self.prefixes.pane + keys.number(minute), None)
 
+    def leaving_panes(self) -> list[bytes]:
+        """Keys of the panes that `move_on` will ask for, where panes follow each other minute by minute."""
+        of_pane, wanted = self.prefixes.pane, []
+        for (oldest, *_), window in zip(self.windows().rings, self.work.windows, strict=True):
+            if oldest and oldest <= self.work.minute - window:
+                wanted += (of_pane + keys.number(oldest), of_pane + keys.number(oldest + 1))
+        return wanted
+
+    def _read_panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int] | None]]:
+        """The panes of minutes lo, lo + 1, …, hi, up to the first one of which nobody has read whether there is any."""
+        panes, seen, of_pane = self.panes, self.work.seen, self.prefixes.pane
+        for minute in range(lo, hi + 1):
+            pane = panes.get(minute)
+            if pane is None:
+                raw = seen.get(of_pane + keys.number(minute), UNREAD)
+                if raw is UNREAD:
+                    return
+                pane = None if raw is None else values.PANE.unpack(raw)
+            yield minute, pane
+
     def _panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int]]]:
         """Panes with lo <= minute <= hi, ascending: this batch's over those of the state."""
         panes = self.panes
+        for minute, pane in self._read_panes(lo, hi):
+            lo = minute + 1
+            if pane is not None:
+                yield minute, pane
+        if lo > hi:
+            return
         own = sorted((minute for minute in panes if lo <= minute <= hi), reverse=True)
         stored = self.work.view.scan(self.prefixes.pane, keys.number(lo), keys.number(hi + 1), UNLIMITED)
         for key, raw in stored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+UNREAD: Final = b"not a value"  # stands for that of a key nobody has asked for
 UNLIMITED: Final = 1 << 40  # a limit that no partition reaches
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,9 +22,7 @@ from stream.domain import deadlines, expiry, ids, keys, places, values, windows
 from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
-from stream.domain.view import UNLIMITED, View
-
-_UNREAD: Final = b"not a value"
+from stream.domain.view import UNLIMITED, UNREAD, View
 
 
 class Out(NamedTuple):
@@ -104,8 +102,8 @@ class Work:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with this batch's own puts."""
-        found = self.seen.get(key, _UNREAD)
-        if found is _UNREAD:
+        found = self.seen.get(key, UNREAD)
+        if found is UNREAD:
             found = self.seen[key] = self.view.get_many((key,))[0]
         return found
 
@@ -238,8 +236,9 @@ class Work:
             self.prefetch([key for key in unread if key not in self.seen])
         for minute in [minute for minute in self._due if minute <= self.minute]:
             due.extend((minute, team.name) for team in self._due.pop(minute))
-        for minute, name in sorted(set(due)):
-            team = self.of(name)
+        moving = [(minute, self.of(name)) for minute, name in sorted(set(due))]
+        self.prefetch([key for _, team in moving for key in team.leaving_panes()])
+        for minute, team in moving:
             if team.windows().due == minute:  # otherwise this batch has changed when it is due
                 team.move_on()
 
