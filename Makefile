@@ -4,6 +4,8 @@
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
+# Of which to make .venv; empty: the first of python3.11, python3.12, … that has what it needs.
+PYTHON ?=
 RUN := $(VENV)/bin/python -m
 PEERS := .venv-peers
 MUTATE := .venv-mutate
@@ -57,7 +59,7 @@ clean: ## Remove .venv and what tools leave; the data folder .pulse stays
 	rm -rf $(VENV) $(PEERS) $(MUTATE) mutants .mypy_cache .ruff_cache .hypothesis test-output
 
 $(VENV)/bin/python:
-	@for python in python3.11 python3.12 python3.13 python3 python; do \
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
 	  if $$python -c '$(NEEDS)' 2>/dev/null; then exec $$python -m venv $(VENV); fi; \
 	done; \
 	echo 'Pulse needs Python 3.11 or newer with venv, and found none.' >&2; \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -83,4 +84,5 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     memory_gib = psutil.virtual_memory().total / 2**30
     load = os.getloadavg()[0]
-    return f"{cores} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}, load before {load:.1f}"
+    python = f"Python {platform.python_version()} of {sys.base_prefix}"
+    return f"{cores} cores, {memory_gib:.0f} GiB, {python}, load before {load:.1f}"
