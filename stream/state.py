@@ -3,7 +3,8 @@
 The log is the write-ahead log: RocksDB keeps none. What was written since the last save is in memory only, and after
 a crash the state stands at that save, an older position, from which the partition is folded on (`stream.partitions`).
 A save takes everything along that has not been said yet: whatever position the state on the disk has, what is missing
-of the outputs below it stands in its outbox. So a batch's outbox is written only when it is saved, which is seldom.
+of the outputs below it stands in its outbox. A save that is due waits for the next batch, because by then all outputs
+of those before are acknowledged: so an outbox is hardly ever written.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
 
 _MIB: Final = 1 << 20
-_MOST_UNSAVED: Final = 3 * _MIB  # of one state: more would no longer be in the processor's cache when added to
+_MOST_UNSAVED: Final = 6 * _MIB  # of one state: what a crash leaves to be folded again
 _SAVE_EVERY_S: Final = 600.0  # in a quiet partition, which holds little: a crash leaves that to be folded again
 # RocksDB saves by itself beyond this, without the outbox: far from what we let come together before we do.
 _WRITE_BUFFER: Final = 64 * _MIB
@@ -53,6 +54,7 @@ class Message(NamedTuple):
 
 _NO_WAL: Final = WriteOptions()
 _NO_WAL.disable_wal = True  # type: ignore[method-assign,assignment]  # its stub takes it for a method
+_NO_WAL.memtable_insert_hint_per_batch = True  # a key is looked for beside the one before it: see `commit`
 _OUTBOX: Final = msgspec.msgpack.Decoder(list[Message])
 
 
@@ -146,23 +148,23 @@ class State:
 
     def commit(self, effects: Effects, messages: Sequence[Message]) -> None:
         """Write a batch's changes and its position, all or nothing; its messages are in the outbox from then on."""
+        if self._unsaved > self._memory.unsaved or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+            self.save()
+        changes = effects.changes
         batch = WriteBatch(raw_mode=True)
-        put = batch.put
-        for key, value in effects.changes.items():
+        for key in sorted(changes):  # costs less than finding the place of each anew among all that is not saved
+            value = changes[key]
             if value is None:
                 batch.delete(key)
             else:
-                put(key, value)
+                batch[key] = value
         with self._lock:
             if messages:
                 self._unsaid[effects.meta.position] = messages
             self._unsaved += batch.size_in_bytes()
-            due = self._unsaved > self._memory.unsaved or time.monotonic() - self._saved_at > _SAVE_EVERY_S
-            if due or self._saving:
+            if self._saving:
                 self._take_along(batch)
             self._db.write(batch, _NO_WAL)
-            if due:
-                self._flush(wait=False)
 
     def _take_along(self, batch: WriteBatch) -> None:
         """What has not been said is written with a batch."""
@@ -170,18 +172,16 @@ class State:
             batch.put(_outbox_key(position), msgspec.msgpack.encode(messages))
         self._unsaid.clear()
 
-    def _flush(self, wait: bool) -> None:
-        self._unsaved = 0
-        self._saved_at = time.monotonic()
-        self._db.flush(wait)
-
     def save(self, wait: bool = False) -> None:
         """Put into files what is not yet, and the outbox with it; a crash from now on leaves the state as it is."""
         with self._lock:
-            batch = WriteBatch(raw_mode=True)
-            self._take_along(batch)
-            self._db.write(batch, _NO_WAL)
-            self._flush(wait)
+            if self._unsaid:
+                batch = WriteBatch(raw_mode=True)
+                self._take_along(batch)
+                self._db.write(batch, _NO_WAL)
+            self._unsaved = 0
+            self._saved_at = time.monotonic()
+            self._db.flush(wait)
 
     def set_meta(self, meta: Meta) -> None:
         """Write the meta value alone."""
@@ -256,6 +256,7 @@ def _options(memory: Memory) -> Options:
     options.set_write_buffer_size(_WRITE_BUFFER)
     options.set_arena_block_size(_MIB // 2)
     options.set_max_write_buffer_number(3)
+    options.set_unordered_write(True)  # RocksDB uses the hint only then; our writes come one at a time, so in order
     options.set_max_background_jobs(2)
     # What has just been saved is soon rewritten.
     options.set_compression_per_level([DBCompressionType.none(), *[DBCompressionType.lz4()] * 6])

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from stream.domain import keys
 from stream.domain.values import META, Meta
 from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
-from stream.state import Message, State, shared_memory
+from stream.state import Message, State, peek, shared_memory
 from tests.unit.stream.fakes import FakeState, LogBuilder, Run, play
 from tests.unit.stream.test_rolling import scenario
 
@@ -262,21 +264,58 @@ def test_a_save_takes_along_only_what_has_not_been_said(tmp_path: Path) -> None:
     state.close()
 
 
+@pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize("why", ["much", "long"])
-def test_a_state_that_holds_much_or_has_for_long_saves_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+def test_a_state_that_holds_much_or_has_for_long_saves_by_itself_when_the_next_batch_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, said: bool
 ) -> None:
+    """What came until then, with that of its outputs that is not acknowledged; usually everything is."""
     state = State(tmp_path / "state", shared_memory(8, unsaved_mib=0.01))
-    state.commit(effects(1, pa=b"x"), [Message("t", None, b"1")])
+    state.commit(effects(1, pa=b"x" * (20_000 if why == "much" else 1)), [Message("t", None, b"1")])
+    if said:
+        state.clear_outbox(1)
     if why == "long":
         monkeypatch.setattr("stream.state._SAVE_EVERY_S", -1.0)
-    state.commit(effects(2, pa=b"x" * (20_000 if why == "much" else 1)), [Message("t", None, b"2")])
-    monkeypatch.setattr(state, "save", None)
-    state._flush(wait=True)  # noqa: SLF001  of nothing: it only waits for the one under way
+    assert peek(tmp_path / "state").position == 0
+    state.commit(effects(2, pa=b"y"), [Message("t", None, b"2")])
+    give_up = time.monotonic() + 10
+    while peek(tmp_path / "state").position == 0 and time.monotonic() < give_up:
+        time.sleep(0.01)  # the save does not wait for the file
     crashed = on_disk(tmp_path / "state")
-    assert (crashed.meta.position, [position for position, _ in crashed.outbox()]) == (2, [1, 2])
+    assert (crashed.meta.position, [position for position, _ in crashed.outbox()]) == (1, [] if said else [1])
     crashed.close()
+    assert (state.meta.position, [position for position, _ in state.outbox()]) == (2, [2] if said else [1, 2])
     monkeypatch.undo()
+    state.close()
+
+
+def test_copies_that_are_made_while_batches_are_written_hold_whole_batches(tmp_path: Path) -> None:
+    state = State(tmp_path / "state", shared_memory(8, unsaved_mib=0.05))
+    names = [f"p{number * 7919 % 200:03d}" for number in range(200)]  # in no order
+    copies = [tmp_path / f"copy-{number}" for number in range(4)]
+
+    def write(position: int) -> None:
+        written = dict.fromkeys(names, b"%d" % position) | {f"x{position - 1}": None, f"x{position}": b""}
+        state.commit(effects(position, **written), [Message("t", None, b"%d" % position)])
+        state.clear_outbox(position - 1)
+
+    def copy_all() -> None:
+        for path in copies:
+            state.snapshot(path)
+
+    write(position := 1)
+    copying = threading.Thread(target=copy_all)
+    copying.start()
+    while copying.is_alive():
+        write(position := position + 1)
+    copying.join()
+    for path in copies:
+        copy = State(path, shared_memory(8))
+        at = copy.meta.position
+        assert list(copy.scan(b"p", b"", b"\xff", UNLIMITED)) == [(b"p%03d" % n, b"%d" % at) for n in range(200)]
+        assert [key for key, _ in copy.scan(b"x", b"", b"\xff", UNLIMITED)] == [b"x%d" % at]
+        assert at in dict(copy.outbox())
+        copy.close()
     state.close()
 
 
