@@ -38,24 +38,26 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
 
     What they ask of the state must have been read (`Work.prefetch`).
     """
-    seen, puts, lengths = work.seen, work.puts, work.windows
+    seen, puts, lengths, first_version = work.seen, work.puts, work.windows, work.first_version
+    next_ms, block_ends, shown_until = work.next_ms, work.block_ends, work.shown_until
+    known_ms, minute_now, leaving = work.known_ms, work.minute, work.leaving
     for index in range(at, len(steps)):
         record, at_ms, message, team, key, respondent, event_ms, minute = steps[index]
         if type(message) is not Answer or team is None or seen[key] is not None:
-            return index
+            break
         offset = record.offset
-        if at_ms >= work.next_ms or offset > work.block_ends:
+        if at_ms >= next_ms or offset > block_ends:
+            work.known_ms = known_ms
             work.at(offset, at_ms)  # something may be due
-        else:
-            work.offset = offset
-            work.version = work.first_version + offset
-            if at_ms > work.known_ms:
-                work.known_ms = at_ms
-        if minute <= work.shown_until:
-            return index
+            next_ms, block_ends, shown_until = work.next_ms, work.block_ends, work.shown_until
+            known_ms, minute_now, leaving = work.known_ms, work.minute, work.leaving
+        elif at_ms > known_ms:
+            known_ms = at_ms
+        if minute <= shown_until:
+            break
         prefixes = team.prefixes
         if respondent is not None and seen[prefixes.newest + respondent] is not None:
-            return index
+            break
         (
             response_id,
             score,
@@ -75,21 +77,21 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
             attributes,
         ) = structs.astuple(message)
         if revision or test:
-            return index
-        version, known_ms = work.version, work.known_ms
+            break
+        version = first_version + offset
         if respondent is not None:
             of_respondent = keys.answer_of(prefixes.answers_of + respondent, event_ms, offset)
             puts[of_respondent] = response_id.encode()
             work.put_answers_of.append(of_respondent)
             newest = prefixes.newest + respondent
             seen[newest] = puts[newest] = _VERSION + _pack(Newest(event_ms, offset, response_id, score, False))
-        work.leaving.append(key)
+        leaving.append(key)
 
         pane = team.panes.get(minute) or team.pane(minute)
         pane[score] += 1
         pane[score + 11] += 1
         live = team.live or team.windows()
-        live.t = work.minute
+        live.t = minute_now
         live.version = team.pane_versions[minute] = version
         team.changed = True
         j = bisect_right(lengths, live.t - minute)
@@ -110,9 +112,10 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
         new = Resolved(event_ms, offset, False, score, 0, content, hashed, (), personal, None, None, context, None)
         case_id = not_raised = None
         if not BANDS[score]:
-            work.headers = record.headers
+            work.known_ms, work.offset, work.version, work.headers = known_ms, offset, version, record.headers
             new = followups.follow(work, team.name, response_id, None, new, at_ms)
             case_id, not_raised = new.case_id, new.not_raised
+            next_ms = work.next_ms
         seen[key] = puts[key] = _VERSION + _pack(new)
         team.answers.append(
             AnswerChange(
@@ -138,4 +141,7 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
                 not_raised,
             )
         )
-    return len(steps)
+    else:
+        index = len(steps)
+    work.known_ms = known_ms
+    return index

@@ -156,7 +156,8 @@ class TeamBatch:
 
     def leaving_panes(self) -> list[bytes]:
         """Keys of the panes that `move_on` will ask for, where panes follow each other minute by minute."""
-        of_pane, wanted = self.prefixes.pane, []
+        of_pane = self.prefixes.pane
+        wanted: list[bytes] = []
         for (oldest, *_), window in zip(self.windows().rings, self.work.windows, strict=True):
             if oldest and oldest <= self.work.minute - window:
                 wanted += (of_pane + keys.number(oldest), of_pane + keys.number(oldest + 1))
