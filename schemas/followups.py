@@ -55,7 +55,8 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     """A follow-up case: one unhappy respondent of one team, and the answers that belong to it.
 
     `response_id` and `score` are those of the opening answer as it stands now; `answers` are the ids of all answers
-    in the case, oldest first. `n` counts the case's events. Times are milliseconds UTC. `personal` says that
+    in the case, oldest first. `survey`, `channel`, `locale`, `medium` and `attributes` are what the opening answer came
+    with. `n` counts the case's events. Times are milliseconds UTC. `personal` says that
     `people.v1` holds text for at least one of the answers. `next_ms`: when the next reminder, deadline or escalation
     of its clocks falls due, or its sleep ends; null when there is none.
 
@@ -96,6 +97,7 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     attempts: int = 0
     contacts: int = 0
     notes: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
 
 
 class FollowupEvent(msgspec.Struct, tag_field="type", tag="event", frozen=True, omit_defaults=True):

@@ -50,8 +50,8 @@ class Told:
 
 
 def facts_of(case: Case, *, comment: str | None = None, level: int = 0) -> Facts:
-    """What a case itself tells; it does not know the answer's attributes."""
-    return Facts(case.score, case.locale, case.survey, case.channel, comment=comment, level=level)
+    """What a case itself tells, and what only `people.v1` does."""
+    return Facts(case.score, case.locale, case.survey, case.channel, case.attributes, comment, level)
 
 
 def targets_for(team: Team, facts: Facts, at_ms: int) -> Told:

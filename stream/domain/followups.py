@@ -118,6 +118,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         medium=context.medium,
         callback_ms=context.callback_ms,
         personal=new.personal,
+        attributes=context.attributes,
     )
     cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
     cases.hold(work, case)
@@ -139,6 +140,7 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             locale=context.locale,
             medium=context.medium,
             callback_ms=context.callback_ms,
+            attributes=context.attributes,
         )
         if case.callback_ms != callback_ms and case.agreed_ms is None:  # another time is asked for, or none
             case = clocks.start_contact(work, case)

@@ -11,7 +11,7 @@ from schemas.policies import TeamPolicy
 from stream.domain import minutes
 
 VERSION: Final = b"\x01"
-FOLD_VERSION: Final = 3  # grows when the fold would give other values for the same log: the state is then rebuilt
+FOLD_VERSION: Final = 4  # grows when the fold would give other values for the same log: the state is then rebuilt
 
 T = TypeVar("T")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from schemas.changes import TeamChanges
 from schemas.feedback import Policy, Tick
 from schemas.followups import Case, Clock, FollowupEvent, Kind
 from schemas.policies import TeamPolicy
@@ -100,7 +99,6 @@ class Telling:
     case: Case
     clock: Clock | None = None
     level: int = 0
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Gathered:
@@ -111,18 +109,9 @@ class Gathered:
         self._teams = teams
         self._since_ms = since_ms
         self._until_ms = until_ms
-        self._attributed = {
-            name for name, team in teams.items() if any(route.segment.attributes for route in team.routes)
-        }
-        self._attributes: dict[tuple[str, str], dict[str, str]] = {}
 
     def listen(self, effects: Effects) -> None:
-        """Take what a batch has said. Attributes of an answer come in the batch of its case, or before."""
-        for out in effects.outputs:
-            if isinstance(out.message, TeamChanges) and out.message.team in self._attributed:
-                for answer in out.message.answers:
-                    if answer.attributes and answer.case_id is not None:
-                        self._attributes[out.message.team, answer.response_id] = answer.attributes
+        """Take what a batch has said."""
         for out in effects.outputs:
             if isinstance(out.message, FollowupEvent):
                 self._event(out.message)
@@ -132,5 +121,4 @@ class Gathered:
         if case.team not in self._teams or not self._since_ms <= event.at_ms <= self._until_ms:
             return
         if event.kind in TOLD:
-            attributes = self._attributes.get((case.team, case.response_id), {})
-            self.tellings.append(Telling(event.at_ms, event.kind, case, event.clock, event.level or 0, attributes))
+            self.tellings.append(Telling(event.at_ms, event.kind, case, event.clock, event.level or 0))

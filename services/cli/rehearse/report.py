@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.cli.rehearse.play import Telling
 from services.teams.models import Team
-from services.teams.routing import Facts, at_night, targets_for
+from services.teams.routing import at_night, facts_of, targets_for
 
 EVERYBODY = "(every team's)"  # whom the alerts service tells where a team names nobody
 
@@ -62,15 +62,7 @@ def count(teams: Mapping[str, Team], tellings: Iterable[Telling], comments: Mapp
 
 def _told(team: Team, telling: Telling, comments: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, int, bool]]:
     case = telling.case
-    facts = Facts(
-        score=case.score,
-        locale=case.locale,
-        survey=case.survey,
-        channel=case.channel,
-        attributes=telling.attributes,
-        comment=comments.get((case.team, case.response_id)),
-        level=telling.level,
-    )
+    facts = facts_of(case, comment=comments.get((case.team, case.response_id)), level=telling.level)
     told = targets_for(team, facts, telling.at_ms)
     for name in told.now:
         yield name, telling.at_ms, False

@@ -211,6 +211,30 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
             response_id=RESPONSE,
         ),
     ),
+    "event-attributes.v1": (
+        followups.FollowupRecord,
+        followups.FollowupEvent(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            kind="followup.raised",
+            at_ms=AT,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="open",
+                n=1,
+                raised_ms=AT,
+                changed_ms=AT,
+                contact_due_ms=AT + 10,
+                resolve_due_ms=AT + 20,
+                answers=(RESPONSE,),
+                version=VERSION,
+                attributes={"tier": "gold"},
+            ),
+            response_id=RESPONSE,
+        ),
+    ),
     "event-clock.v1": (
         followups.FollowupRecord,
         followups.FollowupEvent(

@@ -96,7 +96,8 @@ class Life:
             kind = draw.random()
             if kind < 0.7:
                 number += 1
-                self.log.answer(number, draw.choice((2, 6, 9, 10)), team=team.decode(), **who)
+                tier = {"tier": "gold"} if number % 3 else {}
+                self.log.answer(number, draw.choice((2, 6, 9, 10)), team=team.decode(), attributes=tier, **who)
                 self.run.fold(self.log.records[-1:])
             elif kind < 0.85:
                 self.log.answer(which, draw.choice((3, 9)), team=team.decode(), revision=1, **who)

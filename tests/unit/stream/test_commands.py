@@ -99,7 +99,7 @@ def test_a_respondent_s_next_answer_is_the_latest_when_the_newest_is_excluded(lo
 
 
 def test_an_erased_answer_leaves_the_counts_and_its_case_and_is_said_to_be_erased(log: LogBuilder) -> None:
-    log.answer(1, 2, respondent="anna", survey="s", channel="web")
+    log.answer(1, 2, respondent="anna", survey="s", channel="web", attributes={"tier": "gold"})
     log.now_ms += 5 * MINUTE
     command(log, "erase", 1)
     run = play(log.records)
@@ -109,6 +109,7 @@ def test_an_erased_answer_leaves_the_counts_and_its_case_and_is_said_to_be_erase
     assert [(item.cause, len(item.deltas)) for _, item in run.corrections] == [("erasure", 2)]
     case = run.events[-1].case
     assert (case.state, case.respondent, case.survey, case.channel) == ("withdrawn", None, None, None)
+    assert case.attributes == {}
     assert run.tombstones == [f"{TEAM}|{response_id(1)}".encode()]
 
 
@@ -180,7 +181,7 @@ def test_a_joined_case_keeps_nothing_of_its_erased_opening_answer(log: LogBuilde
     log.answer(1, 2, respondent="anna")
     log.now_ms += MINUTE
     log.answer(2, 3, survey="s", channel="web", locale="da", medium="sms", callback_ms=log.now_ms, personal=True)
-    log.answer(2, 3, respondent="anna", revision=1, survey="s", personal=True)
+    log.answer(2, 3, respondent="anna", revision=1, survey="s", personal=True, attributes={"tier": "gold"})
     if left:
         log.answer(2, 9, respondent="bo", revision=2)
     joined = play(log.records)
@@ -190,7 +191,7 @@ def test_a_joined_case_keeps_nothing_of_its_erased_opening_answer(log: LogBuilde
     case = own.case
     assert (own.kind, case.state) == ("followup.answer_erased", "joined")
     assert (case.respondent, case.survey, case.channel, case.locale, case.medium) == (None,) * 5
-    assert (case.callback_ms, case.personal) == (None, False)
+    assert (case.callback_ms, case.personal, case.attributes) == (None, False, {})
     assert len(events) == (1 if left else 2)
 
 

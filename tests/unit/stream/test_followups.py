@@ -52,6 +52,7 @@ def test_a_detractor_answer_raises_a_case_with_both_clocks_running_from_its_appe
         "locale": "da-DK",
         "medium": "phone",
         "callback_ms": log.now_ms - HOUR,
+        "attributes": {"tier": "gold"},
     }
     log.answer(1, 4, answered_ms=log.now_ms - 2 * HOUR, respondent="anna", personal=True, **came_with)
     (event,) = play(log.records).events
@@ -65,6 +66,7 @@ def test_a_detractor_answer_raises_a_case_with_both_clocks_running_from_its_appe
     assert case.version == (1 << 48) + 0
     assert (case.respondent, case.survey, case.channel, case.locale) == ("anna", "s", "web", "da-DK")
     assert (case.medium, case.callback_ms, case.personal) == ("phone", log.now_ms - HOUR, True)
+    assert case.attributes == {"tier": "gold"}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +152,20 @@ def test_an_edit_to_seven_closes_the_case_as_rescored_and_back_to_six_reopens_it
 
 def test_an_edit_within_the_detractors_only_says_so() -> None:
     log = LogBuilder()
-    log.answer(1, 2)
-    log.answer(1, 5, revision=1, channel="mail")
+    log.answer(1, 2, attributes={"tier": "gold"})
+    log.answer(1, 5, revision=1, channel="mail", attributes={"tier": "tin"})
     run = play(log.records)
     assert kinds(run) == ["raised", "answer_edited"]
     assert (last(run).case.score, last(run).case.channel) == (5, "mail")
+    assert last(run).case.attributes == {"tier": "tin"}
+
+
+def test_a_case_tells_the_attributes_of_its_opening_answer_whoever_joins() -> None:
+    log = LogBuilder()
+    anna(log, 1, 2, attributes={"tier": "gold"})
+    anna(log, 2, 3, attributes={"tier": "tin"})
+    anna(log, 2, 4, revision=1, attributes={"tier": "lead"})
+    assert [event.case.attributes for event in play(log.records).events] == [{"tier": "gold"}] * 3
 
 
 def test_an_exclusion_closes_the_case_as_withdrawn_and_inclusion_reopens_it() -> None:
