@@ -136,7 +136,9 @@ class Alerts:
         """None: events are read and can be stored."""
         if self.store.trouble:
             return f"SQLite refuses writes: {self.store.trouble}"
-        return self._flow.trouble()
+        if trouble := self._flow.trouble():
+            return trouble
+        return next((f"{tail.topic} is still being read" for tail in self.tails if not tail.read.is_set()), None)
 
     def look(self) -> None:
         """Have every lane look for what is due."""
@@ -181,7 +183,8 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         table = ClickHouseTable(settings.clickhouse.get_secret_value())
         stack.push_async_callback(table.close)
         cache = Cache()
-        people = People(cache, table)
+        texts = PeopleTail(settings.kafka, cache, settings.log)
+        people = People(cache, table, read=texts.read)
         store.groupings |= {outlet.channel.name: outlet.grouping for outlet in outlets if outlet.grouping}
         taps = Taps(key_in(settings.alerts_dir), settings.alerts_public_url)
         lanes = [
@@ -190,7 +193,7 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         ]
         usual, book = by_team(outlets), Book()
         names = [outlet.channel.name for outlet in outlets]
-        telling = Telling(book, people, store, usual, names, table.attributes)
+        telling = Telling(book, people, store, usual, names)
         flow = Flow(settings.kafka, store, lanes, settings.log, usual, telling)
         alarms = made_of(settings, outlets, people, stack)
         advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, settings.log)
@@ -199,10 +202,7 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         secure = settings.alerts_public_url.startswith("https://")
         counter = Counter(taps, Ledger(store), people, acts, flow.outcomes, settings.alerts_board_url, secure)
         inbound = {outlet.channel.name: outlet.inbound for outlet in outlets if outlet.inbound}
-        tails: list[Tail] = [
-            PeopleTail(settings.kafka, cache, settings.log),
-            PolicyTail(settings.kafka, book, settings.log),
-        ]
+        tails: list[Tail] = [texts, PolicyTail(settings.kafka, book, settings.log)]
         alerts = Alerts(store, flow, tails, lanes, alarms, advocacy, counter, inbound)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)

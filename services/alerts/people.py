@@ -22,6 +22,7 @@ log = structlog.get_logger()
 ENTRIES_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
 WAIT_S: Final = 3.0
+READ_WITHIN_S: Final = 30.0  # for `people.v1` after a start; without it a message goes without text
 _ENTRY_OVERHEAD_BYTES: Final = 300
 # The tail's head start before ClickHouse is asked, and how often it is asked again while waiting.
 _TAIL_FIRST_S: Final = 0.05
@@ -132,23 +133,40 @@ def _size(key: bytes, raw: bytes | None) -> int:
 
 
 class People:
-    """Looks up the text of a case: memory first, then the table."""
+    """Looks up the text of a case: memory first, then the table.
 
-    def __init__(self, cache: Cache, table: Table, wait_s: float = WAIT_S) -> None:
+    The table is behind: it may hold what a tombstone of `people.v1` has deleted. So it is asked only when `read` is
+    set, which says that the topic has been read up to where it ended at the start; None: it has.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        table: Table,
+        wait_s: float = WAIT_S,
+        read: asyncio.Event | None = None,
+        read_within_s: float = READ_WITHIN_S,
+    ) -> None:
         self._cache = cache
         self._table = table
         self._wait_s = wait_s
+        self._read = read
+        self._read_within_s = read_within_s
+        self._patient_until_s: float | None = None
 
     async def expect(self, case: Whose, wait_s: float | None = None) -> Text | Absence | None:
         """Wait until the case's text can be had, at most 3 s unless said otherwise. None: the case has no text.
 
-        Never raises for an outage: the caller sends without text rather than not at all.
+        After a start the 3 s begin when `people.v1` has been read, or was not within 30 s. Never raises for an outage:
+        the caller sends without text rather than not at all.
         """
         if not case.personal:
             return None
         key = person_key(case.team, case.response_id)
         clock = asyncio.get_running_loop().time
         wait_s = self._wait_s if wait_s is None else wait_s
+        if self._cache.get(key) is Absence.NOT_FOUND:
+            await self._caught_up()
         deadline_s = clock() + wait_s
         if self._cache.get(key) is Absence.NOT_FOUND and wait_s > 0:
             await self._cache.arrival(key, min(_TAIL_FIRST_S, wait_s))
@@ -166,8 +184,23 @@ class People:
         if held is not Absence.NOT_FOUND:
             metrics.TEXT_SOURCE.labels("memory").inc()
             return held
+        if self._read is not None and not self._read.is_set():
+            return Absence.NOT_FOUND
         found = await self._table.read(case.team, case.response_id)
         if isinstance(found, Text):
             metrics.TEXT_SOURCE.labels("clickhouse").inc()
             self._cache.put(key, found)
         return self._cache.get(key)  # not `found`: a newer text or a tombstone may have come meanwhile
+
+    async def _caught_up(self) -> None:
+        """Return when `people.v1` has been read, or its time is over: an outage is waited for once, not by each."""
+        if self._read is None or self._read.is_set():
+            return
+        now_s = asyncio.get_running_loop().time()
+        if self._patient_until_s is None:
+            self._patient_until_s = now_s + self._read_within_s
+        try:
+            async with asyncio.timeout(max(self._patient_until_s - now_s, 0)):
+                await self._read.wait()
+        except TimeoutError:
+            pass

@@ -1,11 +1,10 @@
-"""What ClickHouse knows of an answer, one row at a time. An outage is `not found`: an alert waits for no database."""
+"""The text of an answer in ClickHouse, one row at a time. An outage is `not found`: an alert waits for no database."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 import clickhouse_connect
@@ -22,22 +21,11 @@ _QUERY: Final = """
 SELECT toUInt64(revision) AS revision, comment, respondent_id, name, email, phone
 FROM people FINAL WHERE team = {team:String} AND response_id = {response_id:String} LIMIT 1
 """
-_ATTRIBUTES: Final = """
-SELECT attributes FROM answers WHERE team = {team:String} AND response_id = {response_id:String}
-ORDER BY version DESC LIMIT 1
-"""
 _AT_ONCE: Final = 8
 _CONNECT_S: Final = 1.0
 _ANSWER_S: Final = 2.0
 # After a failure nobody is asked for a while, so that an outage costs each alert nothing but its wait.
 _REST_S: Final = 0.2
-
-
-class _Answer(msgspec.Struct):
-    attributes: dict[str, str]
-
-
-Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class ClickHouseTable:
@@ -53,32 +41,23 @@ class ClickHouseTable:
 
     async def read(self, team: str, response_id: str) -> Text | Absence:
         """The text of one answer; NOT_FOUND also when ClickHouse cannot be asked. Erased rows are not there."""
-        row = await self._asked(_QUERY, team, response_id, Text)
-        return Absence.NOT_FOUND if row is None else _with_nulls(row)
-
-    async def attributes(self, team: str, response_id: str) -> Mapping[str, str] | None:
-        """What one answer came with; None when it is not there yet, or ClickHouse cannot be asked."""
-        row = await self._asked(_ATTRIBUTES, team, response_id, _Answer)
-        return None if row is None else row.attributes
-
-    async def _asked(self, query: str, team: str, response_id: str, of: type[Row]) -> Row | None:
         if time.monotonic() < self._rest_until_s:
-            return None
+            return Absence.NOT_FOUND
         try:
             async with self._places, asyncio.timeout(_ANSWER_S):
                 client = await self._connected()
                 raw = await client.raw_query(
-                    query, parameters={"team": team, "response_id": response_id}, fmt="JSONEachRow"
+                    _QUERY, parameters={"team": team, "response_id": response_id}, fmt="JSONEachRow"
                 )
-            row = msgspec.json.decode(raw, type=of) if raw.strip() else None
+            row = msgspec.json.decode(raw, type=Text) if raw.strip() else None
         except (Error, aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError) as error:
             self._rest_until_s = time.monotonic() + _REST_S
             if not self._down:
                 log.warning("people_table_unreachable", error=type(error).__name__)
             self._down = True
-            return None
+            return Absence.NOT_FOUND
         self._down = False
-        return row
+        return Absence.NOT_FOUND if row is None else _with_nulls(row)
 
     async def close(self) -> None:
         """Close the connections."""

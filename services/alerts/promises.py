@@ -6,8 +6,7 @@ A team that names targets in its table is told through those; every other throug
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +18,7 @@ from schemas.generations import FIRST, Generation
 from schemas.policies import TeamPolicy
 from schemas.topics import TEAM_POLICIES
 from services.alerts.grouping import TOLD
-from services.alerts.kafka import kept_up, partitions_of
+from services.alerts.kafka import Backlog, kept_up, partitions_of
 from services.alerts.outlets import Route
 from services.alerts.people import People, Text
 from services.alerts.store import Store
@@ -34,9 +33,7 @@ _POLL_MS: Final = 1_000
 _RECORDS: Final = 500
 _decode: Final = msgspec.json.Decoder(TeamPolicy).decode
 
-_ASK_AGAIN_S: Final = 0.1
-WAIT_S: Final = 3.0  # for the row of an answer
-Attributes = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
+AT_ONCE: Final = 100  # comments that are looked for; most are in memory, one that is not may take seconds
 Due = Mapping[str, int]  # name of an outlet → when it is told, milliseconds UTC; 0: at once
 
 
@@ -72,7 +69,10 @@ class Book:
 class PolicyTail:
     """Fills a `Book`, from the beginning of the topic on. `run` ends only by cancellation."""
 
+    topic: Final = TEAM_POLICIES
+
     def __init__(self, bootstrap: str, book: Book, generation: Generation = FIRST) -> None:
+        self.read = book.read
         self._bootstrap = bootstrap
         self._book = book
         self._generation = generation
@@ -90,12 +90,9 @@ class PolicyTail:
             partitions = partitions_of(TEAM_POLICIES, self._generation)
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            left = {partition: end for partition, end in (await consumer.end_offsets(partitions)).items() if end}
+            backlog = Backlog(consumer, partitions)
             while True:
-                for partition in [*left]:
-                    if await consumer.position(partition) >= left[partition]:
-                        del left[partition]
-                if not left:
+                if not self._book.read.is_set() and await backlog.is_read():
                     self._book.read.set()
                 batches: Mapping[Any, Sequence[Any]] = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
                 for records in batches.values():
@@ -103,10 +100,6 @@ class PolicyTail:
                         self._book.take(record.value)
         finally:
             await consumer.stop()
-
-
-async def _unknown(team: str, response_id: str) -> Mapping[str, str] | None:
-    return {}
 
 
 class Telling:
@@ -119,16 +112,12 @@ class Telling:
         store: Store,
         usual: Route,
         outlets: Iterable[str],
-        attributes: Attributes = _unknown,
-        wait_s: float = WAIT_S,
     ) -> None:
         self._book = book
         self._people = people
         self._store = store
         self._usual = usual
         self._outlets = frozenset(outlets)
-        self._attributes = attributes
-        self._wait_s = wait_s
 
     async def of(self, events: Sequence[FollowupEvent]) -> list[Due]:
         """One answer an event, in their order. The same events get the same answers: time is that of the event.
@@ -139,6 +128,7 @@ class Telling:
         await self._book.read.wait()
         following = {event.case.case_id for event in events if event.kind not in TOLD}
         before = await self._store.write(lambda file: told_of(file, following)) if following else {}
+        comments = await self._comments(events)
         found: list[Due] = []
         for event in events:
             case = event.case
@@ -146,7 +136,7 @@ class Telling:
             if team is None or not (team.targets or team.routes or team.escalation):
                 due: Due = dict.fromkeys(self._usual(case, event.at_ms), 0)
             elif event.kind in TOLD:
-                due = await self._routed(team, event)
+                due = self._routed(team, event, comments.get((case.team, case.response_id)))
             else:
                 due = dict.fromkeys(before.get(case.case_id, ()), 0)
             if following:
@@ -154,12 +144,25 @@ class Telling:
             found.append(due)
         return found
 
-    async def _routed(self, team: Team, event: FollowupEvent) -> Due:
-        comment = await self._comment(event.case) if looks_for_words(team) else None
-        facts = facts_of(event.case, comment=comment, level=event.level or 0)
-        if any(route.segment.attributes for route in team.routes):
-            facts = replace(facts, attributes=await self._came_with(event.case))
-        told = targets_for(team, facts, event.at_ms)
+    async def _comments(self, events: Sequence[FollowupEvent]) -> Mapping[tuple[str, str], str | None]:
+        """What those wrote on whose words it depends who is told, by team and answer: each once, many at a time."""
+        wanted: dict[tuple[str, str], Case] = {}
+        for event in events:
+            team = self._book.of(event.case.team)
+            if event.kind in TOLD and team is not None and looks_for_words(team):
+                wanted[event.case.team, event.case.response_id] = event.case
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def comment(case: Case) -> str | None:
+            async with places:
+                found = await self._people.expect(case)
+                return found.comment if isinstance(found, Text) else None
+
+        found = await asyncio.gather(*map(comment, wanted.values()))
+        return dict(zip(wanted, found, strict=True))
+
+    def _routed(self, team: Team, event: FollowupEvent, comment: str | None) -> Due:
+        told = targets_for(team, facts_of(event.case, comment=comment, level=event.level or 0), event.at_ms)
         names = {*told.now, *told.later}
         unknown = sorted(names - self._outlets)
         if unknown:
@@ -168,17 +171,3 @@ class Telling:
             return dict.fromkeys(self._usual(event.case, event.at_ms), 0 if told.now else told.later_ms or 0)
         due = dict.fromkeys(told.later, told.later_ms or 0) | dict.fromkeys(told.now, 0)
         return {name: at_ms for name, at_ms in due.items() if name in self._outlets}
-
-    async def _came_with(self, case: Case) -> Mapping[str, str]:
-        """What the opening answer came with. Its row may still be on its way; an outage is none."""
-        clock = asyncio.get_running_loop().time
-        until_s = clock() + self._wait_s
-        while True:
-            found = await self._attributes(case.team, case.response_id)
-            if found is not None or clock() >= until_s:
-                return found or {}
-            await asyncio.sleep(_ASK_AGAIN_S)
-
-    async def _comment(self, case: Case) -> str | None:
-        found = await self._people.expect(case)
-        return found.comment if isinstance(found, Text) else None

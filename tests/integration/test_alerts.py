@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import msgspec
@@ -28,6 +29,7 @@ from services.alerts.app import Alerts, MakeOutlets, configured, opened
 from services.alerts.flow import GROUP
 from services.alerts.outlets import Outlet
 from services.alerts.people_tail import PeopleTail
+from services.alerts.promises import PolicyTail
 from services.alerts.retries import FIRST_WITHIN_MS
 from services.alerts.targets.addresses import Allowed
 from services.alerts.targets.guard import Guard
@@ -63,16 +65,7 @@ async def working(
     async with opened(place.model_copy(update=given), make_outlets) as alerts:
         task = asyncio.create_task(alerts.work())
         try:
-            await until(
-                lambda: (
-                    task.done()
-                    or (
-                        alerts.ready() is None
-                        and all(tail.reading for tail in alerts.tails if isinstance(tail, PeopleTail))
-                    )
-                ),
-                30,
-            )
+            await until(lambda: task.done() or alerts.ready() is None, 30)
             assert not task.done(), task.result()
             yield alerts
         finally:
@@ -161,6 +154,59 @@ async def test_erased_text_is_not_told_even_if_clickhouse_still_has_it(place: Al
     async with Receiver() as receiver, working(place, receiver.url) as alerts:
         await publish(place.kafka, [event])
         await delivered(alerts, 1)
+    data = receiver.data(event)
+    assert (data["comment"], data["text_missing"]) == (None, True)
+
+
+async def test_until_both_topics_were_read_the_service_is_not_ready_and_tells_nobody_erased_text(
+    place: AlertsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = raised(personal=True)
+    client = await clickhouse_connect.get_async_client(dsn=place.clickhouse.get_secret_value())
+    columns = ["team", "response_id", "comment", "version"]
+    await client.insert("people", [[event.case.team, event.case.response_id, "Forget me.", 1]], columns)
+    await client.close()
+    await write_person(place.kafka, person_of(event), None)
+    gates = {PeopleTail: asyncio.Event(), PolicyTail: asyncio.Event()}
+
+    def held_back(kind: type[PeopleTail | PolicyTail]) -> None:
+        run = kind.run
+
+        async def run_later(self: Any) -> None:
+            await gates[kind].wait()
+            await run(self)
+
+        monkeypatch.setattr(kind, "run", run_later)
+
+    for kind in gates:
+        held_back(kind)
+    async with Receiver() as receiver:
+        given = place.model_copy(update={"alerts_webhook_url": receiver.url})
+        async with opened(given) as alerts:
+            task = asyncio.create_task(alerts.work())
+            await publish(place.kafka, [event])
+            await until(lambda: alerts.ready() == "people.v1 is still being read")
+            gates[PolicyTail].set()
+
+            async def stored() -> bool:
+                return bool(await alerts.store.rows("pending", None, 1))
+
+            await until(stored)
+            await asyncio.sleep(0.5)
+            assert (receiver.came, alerts.ready()) == ([], "people.v1 is still being read")
+            gates[PeopleTail].set()
+            await delivered(alerts, 1)
+            assert alerts.ready() is None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for gate in gates.values():
+            gate.clear()
+        gates[PeopleTail].set()
+        async with opened(given) as alerts:
+            task = asyncio.create_task(alerts.work())
+            await until(lambda: alerts.ready() == "team-policies.v1 is still being read")
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
     data = receiver.data(event)
     assert (data["comment"], data["text_missing"]) == (None, True)
 
@@ -352,7 +398,7 @@ async def test_personal_text_is_neither_on_disk_nor_in_logs(
 
 
 async def test_a_team_s_policy_says_who_is_told_and_its_quiet_hours_wait_on_disk(place: AlertsSettings) -> None:
-    event = raised(personal=False)
+    event = raised(personal=False, attributes={"tier": "gold"})
     hour = datetime.now(UTC).hour
     hours = {"mon-sun": f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"}
     quiet = {"hours": hours, "let_through": {"targets": ["nobody"]}}
@@ -360,10 +406,6 @@ async def test_a_team_s_policy_says_who_is_told_and_its_quiet_hours_wait_on_disk
     config = {"targets": ["nobody"], "routes": [{"segment": segment, "to": ["webhook"]}], "quiet": quiet}
     policy = TeamPolicy(event.case.team, 1, 0, Policy("rev", config=config))
     await write_policy(place.kafka, policy)
-    client = await clickhouse_connect.get_async_client(dsn=place.clickhouse.get_secret_value())
-    columns = ["team", "response_id", "version", "attributes"]
-    await client.insert("answers", [[event.case.team, event.case.response_id, 1, {"tier": "gold"}]], columns)
-    await client.close()
     elsewhere = raised(team="elsewhere")
     async with Receiver() as receiver, working(place, receiver.url) as alerts:
         await publish(place.kafka, [event, elsewhere])

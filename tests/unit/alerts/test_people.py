@@ -135,3 +135,28 @@ async def test_a_tombstone_that_comes_while_the_table_answers_wins() -> None:
     cache.erase(KEY)
     erased.set()
     assert await looking is Absence.ERASED
+
+
+async def test_clickhouse_is_not_asked_before_the_topic_was_read_up_to_where_it_ended_at_the_start() -> None:
+    """It may hold the text of what a tombstone there has deleted."""
+    read, cache = asyncio.Event(), Cache()
+    table = FakeTable({EVENT.case.response_id: Text(0, "erased a minute ago")})
+    people = People(cache, table, 0.05, read)
+    asking = asyncio.create_task(people.expect(EVENT.case))
+    await asyncio.sleep(0.2)
+    assert (asking.done(), table.asked, await people.lookup(EVENT.case)) == (False, 0, Absence.NOT_FOUND)
+    cache.erase(KEY)
+    read.set()
+    assert await asking is Absence.ERASED
+    assert table.asked == 0
+
+
+async def test_a_topic_that_cannot_be_read_is_waited_for_once_and_then_messages_go_without_text() -> None:
+    table = FakeTable({EVENT.case.response_id: Text(0, "mine")})
+    people = People(Cache(), table, 0, asyncio.Event(), read_within_s=0.1)
+    began_s = time.monotonic()
+    found = await asyncio.gather(*(people.expect(EVENT.case) for _ in range(3)))
+    assert found == [Absence.NOT_FOUND] * 3
+    assert await people.expect(EVENT.case) is Absence.NOT_FOUND
+    assert 0.1 <= time.monotonic() - began_s < 5
+    assert table.asked == 0

@@ -17,8 +17,8 @@ from schemas.policies import TeamPolicy
 from services.alerts.deliveries import Delivery
 from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
-from services.alerts.people import Cache, People, Text
-from services.alerts.promises import Book, Telling
+from services.alerts.people import Absence, Cache, People, Text
+from services.alerts.promises import AT_ONCE, Book, Telling
 from services.alerts.store import Store
 from tests.unit.alerts.builders import FakeTable, raised
 from tests.unit.alerts.test_flow import Silent
@@ -93,28 +93,42 @@ async def test_words_in_the_comment_are_looked_for(book: Book, store: Store) -> 
     assert due == {"lead": 0}
 
 
-async def test_what_an_answer_came_with_is_waited_for_a_while(store: Store) -> None:
+async def test_what_an_answer_came_with_stands_in_its_case(store: Store) -> None:
     book = Book()
     book.take(
         policy('routes = [{ segment = { attributes = { tier = ["gold"] } }, to = ["lead"] }]\ntargets = ["mail"]')
     )
     book.read.set()
-    people = People(Cache(), FakeTable(), wait_s=0)
-    asked: list[tuple[str, str]] = []
-    answers: list[dict[str, str] | None] = [None, {"tier": "gold"}]
+    golden = event()
+    golden = msgspec.structs.replace(golden, case=msgspec.structs.replace(golden.case, attributes={"tier": "gold"}))
+    assert await telling(book, store).of([golden, event()]) == [{"lead": 0}, {"mail": 0}]
 
-    async def attributes(team: str, response_id: str) -> dict[str, str] | None:
-        asked.append((team, response_id))
-        return answers[min(len(asked), len(answers)) - 1]
 
-    def nobody(*_: Any) -> frozenset[str]:
-        return frozenset()
+class SlowTable(FakeTable):
+    """Takes a moment for each question, and remembers how many it has had at once."""
 
-    telling = Telling(book, people, store, nobody, NAMES, attributes)
-    assert await telling.of([event()]) == [{"lead": 0}]
-    assert asked == [(TEAM, event().case.response_id)] * 2
-    answers[:] = [None]
-    assert await Telling(book, people, store, nobody, NAMES, attributes, 0).of([event()]) == [{"mail": 0}]
+    def __init__(self, texts: dict[str, Text]) -> None:
+        super().__init__(texts)
+        self.at_once = self.most = 0
+
+    async def read(self, team: str, response_id: str) -> Text | Absence:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        return await super().read(team, response_id)
+
+
+async def test_comments_are_looked_up_many_at_a_time_each_once_and_the_order_stays(book: Book, store: Store) -> None:
+    events = [raised(number, at_ms=NOON_MS, team=TEAM, personal=True) for number in range(3 * AT_ONCE)]
+    again = msgspec.structs.replace(events[0], kind="followup.reminder")
+    odd = {one.case.response_id: Text(comment="My lawyer says") for one in events[1::2]}
+    table = SlowTable(odd)
+    asked = Telling(book, People(Cache(), table, wait_s=0), store, lambda *_: frozenset(), NAMES)
+    dues = await asked.of([*events, again])
+    usual, lead = {"mail": 0, "ada": 0}, {"lead": 0}
+    assert dues == [usual, lead] * (3 * AT_ONCE // 2) + [usual]
+    assert (table.asked, table.most) == (3 * AT_ONCE, AT_ONCE)
 
 
 async def test_an_escalation_goes_to_its_level_and_waits_for_nobody(book: Book, store: Store) -> None:
