@@ -24,7 +24,9 @@ from services.alerts.advocacy.asks import Asks
 from services.alerts.advocacy.reader import Advocacy
 from services.alerts.alarms import routes as alarms_routes
 from services.alerts.alarms.made import made_of
+from services.alerts.alarms.whom import Whom
 from services.alerts.alarms.work import Alarms
+from services.alerts.deliveries import silent_until
 from services.alerts.flow import Flow
 from services.alerts.heartbeat import Heartbeat, asking
 from services.alerts.lanes import Lane
@@ -141,9 +143,10 @@ class Alerts:
         return next((f"{tail.topic} is still being read" for tail in self.tails if not tail.read.is_set()), None)
 
     def look(self) -> None:
-        """Have every lane look for what is due."""
+        """Have every lane look for what is due, and the alarms for what is silenced no more."""
         for lane in self._lanes:
             lane.look()
+        self.alarms.look()
 
     async def work(self) -> None:
         """Run everything; on cancellation stop reading, then finish within 5 s what is on its way."""
@@ -195,8 +198,13 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         names = [outlet.channel.name for outlet in outlets]
         telling = Telling(book, people, store, usual, names)
         flow = Flow(settings.kafka, store, lanes, settings.log, usual, telling)
-        alarms = made_of(settings, outlets, people, stack)
-        advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, settings.log)
+        whom = Whom(book, people, outlets)
+
+        def silenced(team: str, channel: str, now_ms: int) -> int:
+            return silent_until(store.silences, team, channel, now_ms)
+
+        alarms = made_of(settings, outlets, people, whom, silenced, stack)
+        advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, whom.of_promoters, settings.log)
         acts = KafkaActs(settings.kafka, settings.log)
         stack.push_async_callback(acts.close)
         secure = settings.alerts_public_url.startswith("https://")

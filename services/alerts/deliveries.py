@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,3 +81,8 @@ class Silence:
     def holds(self, team: str, channel: str, now_ms: int) -> bool:
         """Whether it holds back what is told of a team to a channel now."""
         return now_ms < self.until_ms and self.team in (None, team) and self.channel in (None, channel)
+
+
+def silent_until(silences: Iterable[Silence], team: str, channel: str, now_ms: int) -> int:
+    """Until when silences hold back what is told of a team to a channel, milliseconds UTC; 0: none does."""
+    return max((one.until_ms for one in silences if one.holds(team, channel, now_ms)), default=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
@@ -59,6 +60,15 @@ class Whose(Protocol):
     def response_id(self) -> str: ...
     @property
     def personal(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer's text is asked for."""
+
+    team: str
+    response_id: str
+    personal: bool = True
 
 
 class Table(Protocol):

@@ -6,26 +6,26 @@ A team that names targets in its table is told through those; every other throug
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer
 
-from schemas.followups import Case, FollowupEvent
+from schemas.followups import FollowupEvent
 from schemas.generations import FIRST, Generation
 from schemas.policies import TeamPolicy
 from schemas.topics import TEAM_POLICIES
 from services.alerts.grouping import TOLD
 from services.alerts.kafka import Backlog, kept_up, partitions_of
 from services.alerts.outlets import Route
-from services.alerts.people import People, Text
+from services.alerts.people import People, Text, Whose
 from services.alerts.store import Store
 from services.alerts.store_groups import told_of
 from services.teams.models import Team
 from services.teams.reading import dotted, team_of
-from services.teams.routing import facts_of, looks_for_words, targets_for
+from services.teams.routing import Told, facts_of, looks_for_words, targets_for
 
 log = structlog.get_logger()
 
@@ -128,7 +128,7 @@ class Telling:
         await self._book.read.wait()
         following = {event.case.case_id for event in events if event.kind not in TOLD}
         before = await self._store.write(lambda file: told_of(file, following)) if following else {}
-        comments = await self._comments(events)
+        comments = await comments_of(self._people, [event.case for event in events if self._depends_on_words(event)])
         found: list[Due] = []
         for event in events:
             case = event.case
@@ -144,30 +144,35 @@ class Telling:
             found.append(due)
         return found
 
-    async def _comments(self, events: Sequence[FollowupEvent]) -> Mapping[tuple[str, str], str | None]:
-        """What those wrote on whose words it depends who is told, by team and answer: each once, many at a time."""
-        wanted: dict[tuple[str, str], Case] = {}
-        for event in events:
-            team = self._book.of(event.case.team)
-            if event.kind in TOLD and team is not None and looks_for_words(team):
-                wanted[event.case.team, event.case.response_id] = event.case
-        places = asyncio.Semaphore(AT_ONCE)
-
-        async def comment(case: Case) -> str | None:
-            async with places:
-                found = await self._people.expect(case)
-                return found.comment if isinstance(found, Text) else None
-
-        found = await asyncio.gather(*map(comment, wanted.values()))
-        return dict(zip(wanted, found, strict=True))
+    def _depends_on_words(self, event: FollowupEvent) -> bool:
+        team = self._book.of(event.case.team)
+        return event.kind in TOLD and team is not None and looks_for_words(team)
 
     def _routed(self, team: Team, event: FollowupEvent, comment: str | None) -> Due:
         told = targets_for(team, facts_of(event.case, comment=comment, level=event.level or 0), event.at_ms)
-        names = {*told.now, *told.later}
-        unknown = sorted(names - self._outlets)
-        if unknown:
-            log.error("targets_unknown", team=event.case.team, targets=unknown)
-        if not names & self._outlets:  # better everybody than nobody
-            return dict.fromkeys(self._usual(event.case, event.at_ms), 0 if told.now else told.later_ms or 0)
-        due = dict.fromkeys(told.later, told.later_ms or 0) | dict.fromkeys(told.now, 0)
-        return {name: at_ms for name, at_ms in due.items() if name in self._outlets}
+        return due_of(told, event.case.team, self._outlets, self._usual(event.case, event.at_ms))
+
+
+async def comments_of(people: People, wanted: Iterable[Whose]) -> Mapping[tuple[str, str], str | None]:
+    """What people wrote, by team and answer: each is looked up once, many at a time."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def comment(whose: Whose) -> str | None:
+        async with places:
+            found = await people.expect(whose)
+            return found.comment if isinstance(found, Text) else None
+
+    each = {(whose.team, whose.response_id): whose for whose in wanted}
+    return dict(zip(each, await asyncio.gather(*map(comment, each.values())), strict=True))
+
+
+def due_of(told: Told, team: str, outlets: Collection[str], usual: Iterable[str]) -> Due:
+    """When each outlet is told. Names that are none are left out; where none is one, better everybody than nobody."""
+    names = {*told.now, *told.later}
+    unknown = sorted(names.difference(outlets))
+    if unknown:
+        log.error("targets_unknown", team=team, targets=unknown)
+    if not names.intersection(outlets):
+        return dict.fromkeys(usual, 0 if told.now else told.later_ms or 0)
+    due = dict.fromkeys(told.later, told.later_ms or 0) | dict.fromkeys(told.now, 0)
+    return {name: at_ms for name, at_ms in due.items() if name in outlets}

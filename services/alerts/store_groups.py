@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from schemas.followups import FollowupEvent
-from services.alerts.deliveries import Delivery, Silence, State
+from services.alerts.deliveries import Delivery, Silence, State, silent_until
 from services.alerts.grouping import NEWS_SQL, SHOWN, Grouping, group_id
 
 ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
@@ -47,8 +47,7 @@ def place(
 ) -> tuple[str | None, int]:
     """The message a new event belongs to, and when that is due. None: that of its group, made when it is due."""
     team = event.case.team
-    held = (one.until_ms for one in silences if one.holds(team, channel, now_ms))
-    silent_ms = max(not_before_ms, *held, 0)
+    silent_ms = max(not_before_ms, silent_until(silences, team, channel, now_ms))
     if grouping is None or event.kind not in grouping.kinds:
         return event.event_id, max(now_ms, silent_ms)
     row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, team)).fetchone()

@@ -68,6 +68,7 @@ Weekly = Annotated[dict[DayNames, Ranges], Field(min_length=1)]
 Language = Annotated[str, _IS_TEXT, StringConstraints(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$", max_length=35)]
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Za-z0-9-]{1,20})?$"), _IS_TEXT]
 Band = Literal["detractor", "passive", "promoter"]
+What = Literal["followup", "alarm", "promoter"]
 
 
 class Table(BaseModel):
@@ -136,9 +137,11 @@ class Segment(Table):
 class Route(Table):
     """Which answers, and whom to tell of them. What is not given does not matter; no condition at all fits all.
 
-    The first route that fits is taken, and with `continue` the ones after it that fit too.
+    The first route that fits is taken, and with `continue` the ones after it that fit too. `kinds`: what it is for;
+    where they are not given, follow-ups, and promoters if its bands or scores name them.
     """
 
+    kinds: tuple[What, ...] = ()
     bands: tuple[Band, ...] = ()
     scores: tuple[Score, ...] = ()
     languages: tuple[Language, ...] = ()

@@ -12,10 +12,11 @@ from typing import Final
 
 from schemas.followups import Case
 from services.teams import words, zones
-from services.teams.models import ON_CALL, LetThrough, Quiet, Route, Team, week
+from services.teams.models import ON_CALL, Band, LetThrough, Quiet, Route, Team, What, week
 from services.teams.rota import on_call
 
 NIGHT: Final = (22 * 60, 7 * 60)  # from ten to seven, local
+PROMOTER: Final = 9  # the least score of one
 QUIET_DAYS: Final = 8  # quiet hours that never end within these never do
 
 
@@ -23,21 +24,28 @@ QUIET_DAYS: Final = 8  # quiet hours that never end within these never do
 class Facts:
     """What is known of a case and its answer when people are told. `comment`: the text, if it may be known.
 
-    `level`: the escalation level that has been reached, from 1; 0 for anything but an escalation.
+    `level`: the escalation level that has been reached, from 1; 0 for anything but an escalation. `score` None: it is
+    about no one answer.
     """
 
-    score: int
+    score: int | None
     locale: str | None = None
     survey: str | None = None
     channel: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     comment: str | None = None
     level: int = 0
+    what: What = "followup"
 
     @property
-    def band(self) -> str:
-        """detractor 0 to 6, passive 7 and 8, promoter 9 and 10."""
-        return "detractor" if self.score <= 6 else "passive" if self.score <= 8 else "promoter"
+    def band(self) -> Band | None:
+        """detractor 0 to 6, passive 7 and 8, promoter 9 and 10; None without a score."""
+        if self.score is None:
+            return None
+        return "detractor" if self.score <= 6 else "passive" if self.score < PROMOTER else "promoter"
+
+
+ALARM: Final = Facts(None, what="alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +63,12 @@ def facts_of(case: Case, *, comment: str | None = None, level: int = 0) -> Facts
 
 
 def targets_for(team: Team, facts: Facts, at_ms: int) -> Told:
-    """Whom to tell of a case at a moment, in milliseconds UTC.
+    """Whom to tell of a case, an alarm or a promoter at a moment, in milliseconds UTC.
 
     Shape:   an escalation goes to its level's targets, everything else to those of the routes that fit, or to the
              team's targets where none does. `on-call` is whoever is on call when they are told.
-    Empty:   nobody, where the team names no targets: then whoever the service tells of every team.
+    Empty:   nobody, where the team names no targets: then whoever the service tells of every team; and a promoter
+             whom no route fits, where one asks for promoters (`asks_for`).
     """
     names = _asked(team, facts)
     ends_ms = quiet_until(team, at_ms)
@@ -89,10 +98,23 @@ def quiet_until(team: Team, at_ms: int) -> int | None:
     return ends
 
 
-def looks_for_words(team: Team) -> bool:
+def looks_for_words(team: Team, what: What = "followup") -> bool:
     """Whether the comment matters to whom a team tells, or when."""
     quiet = team.quiet is not None and bool(team.quiet.let_through.words)
-    return quiet or any(route.words for route in team.routes)
+    return quiet or any(route.words for route in team.routes if is_for(route, what))
+
+
+def is_for(route: Route, what: What) -> bool:
+    """Whether a route is for such things. One that does not say so is for promoters if it asks for their scores."""
+    if route.kinds:
+        return what in route.kinds
+    promoters = "promoter" in route.bands or any(score >= PROMOTER for score in route.scores)
+    return what == "followup" or (what == "promoter" and promoters)
+
+
+def asks_for(team: Team, what: What) -> bool:
+    """Whether a team has a route for such things."""
+    return any(is_for(route, what) for route in team.routes)
 
 
 def at_night(zone: str, at_ms: int) -> bool:
@@ -106,7 +128,8 @@ def fits(route: Route, facts: Facts) -> bool:
     """Whether all conditions of a route hold; one that is not given does."""
     segment = route.segment
     return (
-        (not route.bands or facts.band in route.bands)
+        is_for(route, facts.what)
+        and (not route.bands or facts.band in route.bands)
         and (not route.scores or facts.score in route.scores)
         and (not route.languages or speaks(facts.locale, route.languages))
         and (not segment.survey or facts.survey in segment.survey)
@@ -150,6 +173,8 @@ def _asked(team: Team, facts: Facts) -> tuple[str, ...]:
             taken.append(route)
             if not route.go_on:
                 break
+    if not taken and facts.what == "promoter" and asks_for(team, "promoter"):
+        return ()
     return tuple(chain.from_iterable(route.to for route in taken)) if taken else team.targets
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from services.teams import calendars
 from services.teams.models import ON_CALL, Calendar, OnCall, Team, day_minutes, week
@@ -11,6 +12,7 @@ from services.teams.words import DAY_MINUTES, WEEK, Range
 
 Path = tuple[str | int, ...]
 Broken = tuple[Path, str]
+_OF_ANSWERS: Final = frozenset({"bands", "scores", "languages", "segment", "words"})
 
 
 def broken(team: Team) -> Iterator[Broken]:
@@ -26,6 +28,9 @@ def broken(team: Team) -> Iterator[Broken]:
         yield from _twice(("quiet", "hours"), team.quiet.hours)
         if all(sum(end - start for start, end in hours) >= DAY_MINUTES for hours in week(team.quiet.hours)):
             yield ("quiet", "hours"), "never end; leave some of the week"
+    for at, route in enumerate(team.routes):
+        if "alarm" in route.kinds and route.model_fields_set & _OF_ANSWERS:
+            yield ("routes", at, "kinds"), "has alarm beside what only an answer has; give alarms a route of their own"
     yield from _repeated(("root_causes",), team.root_causes)
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,28 +16,32 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from schemas.changes import AnswerChange, TeamChanges
+from schemas.feedback import Policy
+from schemas.policies import TeamPolicy
 from schemas.topics import TEAM_CHANGES, partition_of
 from services.alerts.advocacy.reader import GROUP
 from services.alerts.app import Alerts, opened
 from services.common.settings import AlertsSettings
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, now_ms, until
-from tests.unit.alerts.wire import Receiver
+from tests.unit.alerts.wire import Receiver, write_policy
 
 pytestmark = pytest.mark.real
 
 TEAM = "support"
 
 
-def change(version: int, score: int) -> bytes:
-    answer = AnswerChange(str(uuid.UUID(int=1)), version, 1, now_ms(), 1, score, attributes={"consent": "testimonial"})
+def change(version: int, score: int, number: int = 1, locale: str = "da") -> bytes:
+    came_with: dict[str, Any] = {"locale": locale, "attributes": {"consent": "testimonial"}}
+    answer = AnswerChange(str(uuid.UUID(int=number)), version, 1, now_ms(), 1, score, **came_with)
     return msgspec.json.encode(TeamChanges(TEAM, answers=[answer]))
 
 
 @asynccontextmanager
 async def reading(alerts: Alerts) -> AsyncIterator[None]:
     """What is said is said, and what changes is read; follow-ups are not."""
-    tasks = [asyncio.create_task(alerts.alarms.run()), asyncio.create_task(alerts.advocacy.run())]
+    runs = [alerts.alarms.run, alerts.advocacy.run, *(tail.run for tail in alerts.tails)]
+    tasks = [asyncio.create_task(run()) for run in runs]
     try:
         yield
     finally:
@@ -57,6 +62,8 @@ async def committed(kafka: str) -> int | None:
 
 async def test_a_promoter_who_agreed_is_told_once_and_taken_back(engines: Engines, tmp_path: Path) -> None:
     engines.topics(anew=True)
+    config = {"targets": ["nobody"], "routes": [{"scores": [9], "languages": ["da"], "to": ["webhook"]}]}
+    await write_policy(engines.kafka, TeamPolicy(TEAM, 1, 0, Policy("rev", config=config)))
     async with Receiver() as receiver, AIOKafkaProducer(bootstrap_servers=engines.kafka) as producer:
         place = AlertsSettings(
             kafka=engines.kafka,
@@ -73,10 +80,11 @@ async def test_a_promoter_who_agreed_is_told_once_and_taken_back(engines: Engine
 
         async with opened(place) as alerts, reading(alerts):
             await send(b"junk")
+            await send(change(1, 9, 2, "de"))  # for whom no route asks
             await send(change(1, 9))
             await send(change(1, 9))
             await until(lambda: receiver.came)
-            await until(lambda: _has_come(engines.kafka, 3))
+            await until(lambda: _has_come(engines.kafka, 4))
         async with opened(place) as alerts, reading(alerts):
             await send(change(2, 6))
             await until(lambda: len(receiver.came) == 2)

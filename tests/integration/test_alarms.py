@@ -13,16 +13,19 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
+from schemas.feedback import Policy
+from schemas.policies import TeamPolicy
 from services.alerts.alarms.counts import ClickHouseCounts, Unreachable
 from services.alerts.alarms.records import DAY_MS
 from services.alerts.alarms.watch import Watch
-from services.alerts.app import opened
+from services.alerts.app import Alerts, opened
+from services.alerts.ledger import Ledger
 from services.common.settings import AlertsSettings
 from services.query.app import build_app
 from stream.domain.scores import Tally
 from tests.engines import Engines
 from tests.unit.alerts.builders import SECRET, now_ms, until
-from tests.unit.alerts.wire import Receiver
+from tests.unit.alerts.wire import Receiver, write_policy
 from tests.unit.query.samples import READ_KEY, Api, served, settings
 
 pytestmark = pytest.mark.real
@@ -65,7 +68,12 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
         await away.versions(0)
     await away.close()
 
-    async with Receiver() as receiver:
+    engines.topics(anew=True)
+    config = {"targets": ["nobody"], "routes": [{"kinds": ["alarm"], "to": ["webhook"]}]}
+    await write_policy(engines.kafka, TeamPolicy("support", 1, 0, Policy("rev", config=config)))
+    async with Receiver() as receiver, Receiver() as other:
+        targets = tmp_path / "targets.toml"
+        targets.write_text(f'[targets.other]\nkind = "webhook"\nurl = "{other.url}"\nsecret = "{SECRET}"\n')
         place = AlertsSettings(
             kafka=engines.kafka,
             clickhouse=SecretStr(dsn),
@@ -73,10 +81,17 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
             alerts_allow=("127.0.0.1",),
             alerts_webhook_url=receiver.url,
             alerts_webhook_secret=SecretStr(SECRET),
+            alerts_config=str(targets),
             alarms_every=timedelta(seconds=0.1),
         )
         async with opened(place) as alerts:
-            looking = asyncio.create_task(alerts.alarms.run())
+            ledger = Ledger(alerts.store)
+            silence = await ledger.silence("support", None, now_ms() + DAY_MS, "moving", now_ms())
+            looking = asyncio.create_task(_working(alerts))
+            await until(lambda: _waits(alerts, silence.until_ms), 20)
+            assert receiver.came == []
+            await ledger.end(silence.id, now_ms())
+            alerts.look()
             await until(lambda: looking.done() or receiver.came, 20)
             async with served(build_app(settings(dsn))) as api:
                 await until(lambda: _falling(api), 20)
@@ -88,6 +103,7 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
             counts = ClickHouseCounts(dsn)
             assert await Watch(counts, alerts.alarms.file, 0.05).look(now_ms()) == []
             await counts.close()
+    assert other.came == []
     ((_, headers, body),) = receiver.came
     sent = Webhook(SECRET).verify(body, headers)
     assert sent["type"] == "alarm.raised"
@@ -96,6 +112,18 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
     assert [one.note_id for one in told] == [headers["webhook-id"]]
     assert ": +30 before, −40 of 100 answers since</a>" in line
     assert re.search(r'href="/teams/support/explain\?window=1[3-5]\d{3}m"', line)
+
+
+async def _working(alerts: Alerts) -> None:
+    """Alarms, and the policies that say who is told of them; follow-ups are not read."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(alerts.alarms.run())
+        for tail in alerts.tails:
+            tasks.create_task(tail.run())
+
+
+async def _waits(alerts: Alerts, until_ms: int) -> bool:
+    return await alerts.alarms.file.next_due_ms("webhook") == until_ms
 
 
 async def _falling(api: Api) -> str:

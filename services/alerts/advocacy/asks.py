@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.alerts.alarms.records import Note
-from services.alerts.alarms.store import AlarmsFile
+from services.alerts.alarms.store import AlarmsFile, Due
 from services.alerts.retries import LAST_WITHIN_MS
 from services.common.clock import wall_clock_ms
 
@@ -49,6 +49,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     history: bool = False
     personal: bool = False
     survey: str | None = None
+    channel: str | None = None
     locale: str | None = None
     medium: str | None = None
     attributes: dict[str, str] = {}
@@ -78,14 +79,14 @@ class Asks:
         self._now_ms = now_ms
         file.make(_SCHEMA)
 
-    async def take(self, changes: Sequence[tuple[str, Change]]) -> int:
-        """Follow some answers of (team, change), in the order they changed; how many notes there are to say now.
+    async def take(self, changes: Sequence[tuple[str, Change, Due]]) -> int:
+        """Follow some answers of (team, change, who is told), in the order they changed; how many notes there are.
 
         Durable when it returns. What was seen before, or is older than what was, does nothing.
         """
 
         def work(file: sqlite3.Connection) -> int:
-            return sum(self._follow(file, team, answer) for team, answer in changes)
+            return sum(self._follow(file, *one) for one in changes)
 
         return await self._file.transaction(work, "FULL") if changes else 0
 
@@ -101,7 +102,7 @@ class Asks:
 
         return await self._file.transaction(work)
 
-    def _follow(self, file: sqlite3.Connection, team: str, answer: Change) -> int:
+    def _follow(self, file: sqlite3.Connection, team: str, answer: Change, due: Due) -> int:
         held = file.execute(
             "SELECT ask_id, version, withdrawn FROM asks WHERE team = ? AND response_id = ?", (team, answer.response_id)
         ).fetchone()
@@ -116,19 +117,19 @@ class Asks:
             )
             return self._withdraw(file, held_id, team, answer) if over and not withdrawn else 0
         late = self._now_ms() - answer.known_ms > LAST_WITHIN_MS
-        if not allows(answer) or late or not self._file.to(team, "advocacy.raised"):
+        if not allows(answer) or late or not due:
             return 0
         name = ask_id(team, answer)
         new = file.execute(
             "INSERT OR IGNORE INTO asks VALUES (?, ?, ?, ?, 0, ?)",
             (name, team, answer.response_id, answer.version, answer.known_ms),
         ).rowcount
-        return self._file.put(file, [_note("advocacy.raised", name, team, answer)]) if new else 0
+        return self._file.put(file, _note("advocacy.raised", name, team, answer), due) if new else 0
 
     def _withdraw(self, file: sqlite3.Connection, name: str, team: str, answer: Change) -> int:
         """Say that it is over to those who may have been told; the others are not told at all."""
-        untold = self._file.drop(file, name)
-        return self._file.put(file, [_note("advocacy.withdrawn", name, team, answer)], untold)
+        note = _note("advocacy.withdrawn", name, team, answer)
+        return self._file.put(file, note, self._file.after(note, self._file.drop(file, name)))
 
 
 def _note(kind: Literal["advocacy.raised", "advocacy.withdrawn"], name: str, team: str, answer: Change) -> Note:

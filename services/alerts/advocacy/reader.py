@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from schemas.generations import FIRST, Generation
 from schemas.topics import TEAM_CHANGES
 from services.alerts.advocacy.asks import Asks, Change, allows
-from services.alerts.alarms.store import passing
+from services.alerts.alarms.store import Due, passing
 from services.alerts.kafka import kept_up, partitions_of
 
 log = structlog.get_logger()
@@ -36,6 +36,9 @@ class _Changes(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Changes)
 
 
+OfPromoters = Callable[[Sequence[tuple[str, Change]]], Awaitable[Sequence[Due]]]
+
+
 class Told(Protocol):
     """Who is to be woken when there is something to say."""
 
@@ -45,10 +48,13 @@ class Told(Protocol):
 class Advocacy:
     """Reads for ever. `run` ends by cancellation or by the unforeseen; an outage is retried in place."""
 
-    def __init__(self, bootstrap: str, asks: Asks, told: Told, generation: Generation = FIRST) -> None:
+    def __init__(
+        self, bootstrap: str, asks: Asks, told: Told, whom: OfPromoters, generation: Generation = FIRST
+    ) -> None:
         self._bootstrap = bootstrap
         self._asks = asks
         self._told = told
+        self._whom = whom
         self._generation = generation
 
     async def run(self) -> None:
@@ -103,4 +109,7 @@ class Advocacy:
         """Only what allows a question, and what has allowed one, is anybody's business here."""
         known = await self._asks.known({team for team, _ in changes})
         wanted = known | {(team, answer.response_id) for team, answer in changes if allows(answer)}
-        return await self._asks.take([one for one in changes if (one[0], one[1].response_id) in wanted])
+        followed = [one for one in changes if (one[0], one[1].response_id) in wanted]
+        asking = [one for one in followed if allows(one[1])]
+        dues = iter(await self._whom(asking) if asking else ())
+        return await self._asks.take([(team, one, next(dues) if allows(one) else {}) for team, one in followed])

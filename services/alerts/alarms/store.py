@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from services.alerts.alarms.records import DAY_MS, Alarm, Note, NoteKind
+from services.alerts.alarms.records import DAY_MS, Alarm, Note
 from services.alerts.deliveries import State
 from services.alerts.store_file import NotOurFile
 
 T = TypeVar("T")
 FILE: Final = "alarms.sqlite3"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE alarms (
     alarm_id TEXT PRIMARY KEY,
@@ -48,6 +48,21 @@ CREATE TABLE notes (
 CREATE INDEX due ON notes (channel, next_ms) WHERE state = 'pending';
 CREATE INDEX of_alarm ON notes (alarm_id);
 """
+# What version 2 added: what waits for the end of quiet hours, or of a silence, is not too old for that.
+_WAITING: Final = """
+ALTER TABLE notes ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;  -- when it was let out, or will be
+ALTER TABLE notes ADD COLUMN held INTEGER NOT NULL DEFAULT 0;      -- by a silence
+UPDATE notes SET since_ms = at_ms;
+"""
+# Of one alarm a channel is told one thing after the other.
+_FIRST: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM notes AS earlier WHERE earlier.alarm_id = one.alarm_id"
+    " AND earlier.channel = one.channel AND earlier.state = 'pending' AND earlier.rowid < one.rowid)"
+)
+_LAST_TOLD: Final = (
+    "SELECT channel FROM notes WHERE alarm_id = ? AND at_ms = (SELECT max(at_ms) FROM notes WHERE alarm_id = ?)"
+)
+Due = Mapping[str, int]  # channel → when it is told, milliseconds UTC; 0: at once
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -71,19 +86,25 @@ class Said(msgspec.Struct, frozen=True):
 class AlarmsFile:
     """The file. Every method may be awaited by many at once. Raises at the start NotOurFile; later sqlite3.Error.
 
-    `to`: the channels that such a note of a team is said through.
+    `to`: the channels that an alarm of a team is told through; `when`: from when on a channel may be told what an
+    earlier note of a team has come to.
     """
 
-    def __init__(self, folder: Path, to: Callable[[str, NoteKind], Sequence[str]]) -> None:
+    def __init__(
+        self, folder: Path, to: Callable[[str, int], Due], when: Callable[[str, str, int], int] = lambda *_: 0
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.to = to
+        self._to = to
+        self._when = when
         self._file = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._thread = ThreadPoolExecutor(1, "alarms-file")
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA busy_timeout = 5000")
         (version,) = self._file.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            self._file.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            self._file.executescript(f"BEGIN; {_SCHEMA} {_WAITING} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version == 1:
+            self._file.executescript(f"BEGIN; {_WAITING} PRAGMA user_version = {_VERSION}; COMMIT;")
         elif version != _VERSION:
             raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
 
@@ -115,17 +136,27 @@ class AlarmsFile:
                 "INSERT OR REPLACE INTO alarms (alarm_id, team, raised_ms, ended_ms, alarm) VALUES (?, ?, ?, ?, ?)",
                 [(one.alarm_id, one.team, one.raised_ms, one.ended_ms, msgspec.json.encode(one)) for one in alarms],
             )
-            self.put(file, notes)
+            for note in notes:
+                self.put(file, note, self._over_to(file, note) if note.over else self._to(note.team, note.at_ms))
 
         await self.transaction(work, "FULL")
 
+    def _over_to(self, file: sqlite3.Connection, note: Note) -> Due:
+        """Whoever was told last of an alarm is told of its end; of one that nobody was told of, who would be."""
+        told = {channel for (channel,) in file.execute(_LAST_TOLD, (note.incident, note.incident))}
+        return self.after(note, told) if told else self._to(note.team, note.at_ms)
+
+    def after(self, note: Note, told: Iterable[str]) -> Due:
+        """When each of the channels that were told of something is told what it has come to."""
+        return {channel: self._when(note.team, channel, note.at_ms) for channel in told}
+
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Pending]:
-        """Notes of one channel whose next attempt is due, oldest first."""
+        """Notes of one channel whose next attempt is due, oldest first; of one alarm only the first."""
 
         def work(file: sqlite3.Connection) -> list[Pending]:
             rows = file.execute(
-                "SELECT note, attempts FROM notes WHERE state = 'pending' AND channel = ? AND next_ms <= ?"
-                " ORDER BY next_ms, rowid LIMIT ?",
+                "SELECT note, attempts FROM notes AS one WHERE state = 'pending' AND channel = ? AND next_ms <= ?"  # noqa: S608
+                f"{_FIRST} ORDER BY next_ms, rowid LIMIT ?",
                 (channel, now_ms, limit),
             )
             return [Pending(channel, msgspec.json.decode(raw, type=Note), attempts) for raw, attempts in rows]
@@ -136,24 +167,46 @@ class AlarmsFile:
         """When the channel's next attempt is due; None: nothing waits."""
 
         def work(file: sqlite3.Connection) -> int | None:
-            query = "SELECT min(next_ms) FROM notes WHERE state = 'pending' AND channel = ?"
+            query = f"SELECT min(next_ms) FROM notes AS one WHERE state = 'pending' AND channel = ?{_FIRST}"  # noqa: S608
             found: int | None = file.execute(query, (channel,)).fetchone()[0]
             return found
 
         return await self.transaction(work)
 
     async def give_up(self, before_ms: int) -> Sequence[str]:
-        """Say nothing more of what is older than that; the channels of what waited."""
+        """Say nothing more of what has been waiting for longer than that; the channels of what waited."""
 
         def work(file: sqlite3.Connection) -> list[str]:
             rows = file.execute(
                 "UPDATE notes SET state = 'given_up', last_status = coalesce(last_status, 'too_old'), next_ms = NULL,"
-                " note = NULL WHERE state = 'pending' AND at_ms < ? RETURNING channel",
+                " note = NULL WHERE state = 'pending' AND since_ms < ? RETURNING channel",
                 (before_ms,),
             )
             return [channel for (channel,) in rows]
 
         return await self.transaction(work)
+
+    async def hold(self, pending: Pending, until_ms: int) -> None:
+        """Say it when a silence is over, and not before."""
+
+        def work(file: sqlite3.Connection) -> None:
+            file.execute(
+                "UPDATE notes SET next_ms = ?1, since_ms = ?1, held = 1"
+                " WHERE note_id = ?2 AND channel = ?3 AND state = 'pending'",
+                (until_ms, pending.note.note_id, pending.channel),
+            )
+
+        await self.transaction(work)
+
+    async def let_out(self, now_ms: int) -> None:
+        """What silences hold back is due: whoever says it asks them again."""
+
+        def work(file: sqlite3.Connection) -> None:
+            file.execute(
+                "UPDATE notes SET next_ms = ?1, since_ms = ?1, held = 0 WHERE state = 'pending' AND held", (now_ms,)
+            )
+
+        await self.transaction(work)
 
     async def begin(self, pending: Pending) -> bool:
         """Note that an attempt begins; False: there is nothing to say any more.
@@ -200,31 +253,28 @@ class AlarmsFile:
         """Make further tables, once, before anything else is asked."""
         self._file.executescript(schema)
 
-    def put(self, file: sqlite3.Connection, notes: Iterable[Note], but: Container[str] = ()) -> int:
-        """Within a transaction: keep notes for the channels of their teams `but` some; how many rows are new."""
+    def put(self, file: sqlite3.Connection, note: Note, due: Due) -> int:
+        """Within a transaction: keep a note for some channels; how many rows are new."""
+        raw = msgspec.json.encode(note)
         rows = [
-            (note.note_id, channel, note.incident, note.at_ms, msgspec.json.encode(note))
-            for note in notes
-            for channel in sorted(self.to(note.team, note.kind))
-            if channel not in but
+            (note.note_id, channel, note.incident, note.at_ms, raw, max(note.at_ms, at_ms))
+            for channel, at_ms in sorted(due.items())
         ]
-        return (
-            bool(rows)
-            and file.executemany(
-                "INSERT OR IGNORE INTO notes (note_id, channel, alarm_id, at_ms, note, state, attempts, next_ms)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?4)",
-                rows,
-            ).rowcount
+        query = (
+            "INSERT OR IGNORE INTO notes"
+            " (note_id, channel, alarm_id, at_ms, note, state, attempts, next_ms, since_ms)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?6, ?6)"
         )
+        return file.executemany(query, rows).rowcount if rows else 0
 
     def drop(self, file: sqlite3.Connection, incident: str) -> frozenset[str]:
-        """Within a transaction: what waits of an incident is not said any more; the channels that were told nothing."""
+        """Within a transaction: what waits of an incident is not said any more; the channels that may know of it."""
         file.execute(
             "UPDATE notes SET state = 'given_up', last_status = 'withdrawn', next_ms = NULL, note = NULL"
             " WHERE state = 'pending' AND alarm_id = ?",
             (incident,),
         )
-        rows = file.execute("SELECT channel FROM notes WHERE alarm_id = ? AND attempts = 0", (incident,))
+        rows = file.execute("SELECT channel FROM notes WHERE alarm_id = ? AND attempts > 0", (incident,))
         return frozenset(channel for (channel,) in rows)
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final
 
@@ -16,8 +15,9 @@ from services.alerts.alarms.counts import Unreachable
 from services.alerts.alarms.records import Alarm, Note, Speaker
 from services.alerts.alarms.store import AlarmsFile, Pending, passing
 from services.alerts.alarms.watch import Watch
+from services.alerts.alarms.whom import Silenced
 from services.alerts.deliveries import State
-from services.alerts.people import Absence, People
+from services.alerts.people import Absence, Asked, People
 from services.alerts.retries import LAST_WITHIN_MS, next_wait_ms
 from services.common.clock import wall_clock_ms
 
@@ -28,13 +28,6 @@ _REST_MS: Final = 5_000
 _random = SystemRandom().random
 
 Show = Callable[[Mapping[str, Alarm], int], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Whose:
-    team: str
-    response_id: str
-    personal: bool = True
 
 
 class Alarms:
@@ -50,9 +43,14 @@ class Alarms:
         chance: Callable[[], float] = _random,
         people: People | None = None,
         show: Show | None = None,
+        silenced: Silenced = lambda *_: 0,
+        may_look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.file = file
         self._show = show
+        self._silenced = silenced
+        self._may_look = may_look
+        self._unsilenced = False
         self._people = people
         self._watch = watch
         self._speakers = speakers
@@ -66,6 +64,11 @@ class Alarms:
         """There is something new to say."""
         self._wake.set()
 
+    def look(self) -> None:
+        """A silence may have ended."""
+        self._unsilenced = True
+        self.wake()
+
     async def run(self) -> None:
         """Look and say, for ever. Without a watch only what is left is said."""
         async with asyncio.TaskGroup() as tasks:
@@ -75,6 +78,8 @@ class Alarms:
 
     async def _look(self, watch: Watch) -> None:
         troubled = False
+        if self._may_look is not None:
+            await self._may_look()
         while True:
             try:
                 changed = await watch.look(self._now_ms())
@@ -111,6 +116,9 @@ class Alarms:
 
     async def say_due(self) -> int | None:
         """Say what is due, each channel for itself; when there is more to say. None: when something is raised."""
+        if self._unsilenced:
+            self._unsilenced = False
+            await self.file.let_out(self._now_ms())
         for channel in await self.file.give_up(self._now_ms() - LAST_WITHIN_MS):
             metrics.ALARM_NOTES.labels(channel, "given_up").inc()
             log.error("alarm_note_too_old", channel=channel)
@@ -122,7 +130,10 @@ class Alarms:
         while speaker.name not in self._gone:
             due = await self.file.due(speaker.name, self._now_ms(), _AT_ONCE)
             for pending in due:
-                await self._attempt(speaker, pending)
+                if until_ms := self._silenced(pending.note.team, speaker.name, self._now_ms()):
+                    await self.file.hold(pending, until_ms)
+                else:
+                    await self._attempt(speaker, pending)
             if not due:
                 return await self.file.next_due_ms(speaker.name)
         return None
@@ -149,7 +160,7 @@ class Alarms:
         """Comment and contact, where they are wanted; at the last moment, so that an erasure is not too late."""
         if not note.personal or self._people is None:
             return note
-        return note.with_text(await self._people.expect(_Whose(note.team, note.data["response_id"])) or Absence.ERASED)
+        return note.with_text(await self._people.expect(Asked(note.team, note.data["response_id"])) or Absence.ERASED)
 
     async def _settle(self, pending: Pending, state: State, attempts: int, status: str, next_ms: int | None) -> None:
         if state != "pending":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,13 @@ class Place:
         self.start()
 
     def start(self) -> None:
-        self.file = AlarmsFile(self.folder, lambda *_: [speaker.name for speaker in self.speakers])
+        self.file = AlarmsFile(self.folder, lambda *_: dict.fromkeys((speaker.name for speaker in self.speakers), 0))
         people = People(Cache(), self.table, wait_s=0.01)
         self.work = Alarms(None, self.file, list(self.speakers), 1, lambda: self.clock_ms, lambda: 0.0, people)
-        self.advocacy = Advocacy("unused:9092", Asks(self.file), self.work)
+        self.advocacy = Advocacy("unused:9092", Asks(self.file), self.work, self.told)
+
+    async def told(self, answers: Sequence[tuple[str, Change]]) -> list[dict[str, int]]:
+        return [dict.fromkeys((speaker.name for speaker in self.speakers), 0) for _ in answers]
 
     async def read(self, *values: bytes | None) -> list[list[str]]:
         """What each channel has said in all, by kind, after some records."""

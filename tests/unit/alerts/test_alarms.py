@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,10 @@ import pytest
 
 from services.alerts.alarms.counts import Unreachable
 from services.alerts.alarms.records import DAY_MS, Alarm, Note, NoteKind, alarm_id
-from services.alerts.alarms.store import AlarmsFile
+from services.alerts.alarms.store import FILE, AlarmsFile
 from services.alerts.alarms.watch import Watch
 from services.alerts.alarms.work import Alarms
+from services.alerts.deliveries import Silence, silent_until
 from services.alerts.retries import LAST_WITHIN_MS, Outcome
 from services.alerts.store_file import NotOurFile
 from stream.domain.scores import Tally
@@ -79,12 +81,18 @@ class Place:
         self.counts = FakeCounts()
         self.speakers = [FakeSpeaker("webhook"), FakeSpeaker("log")]
         self.now_ms = NOON
+        self.silences: list[Silence] = []
         self.start()
 
     def start(self) -> None:
-        self.file = AlarmsFile(self.folder, lambda *_: [speaker.name for speaker in self.speakers])
+        self.file = AlarmsFile(self.folder, lambda *_: dict.fromkeys((speaker.name for speaker in self.speakers), 0))
         self.watch = Watch(self.counts, self.file, 0.05)
-        self.work = Alarms(self.watch, self.file, self.speakers, 0.01, lambda: self.now_ms, lambda: 0.0)
+        self.work = Alarms(
+            self.watch, self.file, self.speakers, 0.01, lambda: self.now_ms, lambda: 0.0, silenced=self.silenced
+        )
+
+    def silenced(self, team: str, channel: str, now_ms: int) -> int:
+        return silent_until(self.silences, team, channel, now_ms)
 
     def restart(self) -> None:
         """What a kill and a new start come to: nothing is left but the file."""
@@ -274,9 +282,69 @@ async def test_a_note_says_since_when_how_far_and_where_the_answers_are(place: P
     assert note.data["change"]["low"] < note.data["change"]["points"] == -70 < note.data["change"]["high"] < 0
 
 
+async def test_a_silence_holds_a_note_back_for_as_long_as_it_lasts_and_longer_than_any_age(place: Place) -> None:
+    ends_ms = NOON + 30 * DAY_MS
+    place.silences = [Silence("1", "support", "webhook", ends_ms, NOON, "")]
+    place.counts.fell("support", TODAY - 9)
+    await place.look()
+    assert await place.work.say_due() == ends_ms
+    place.restart()
+    place.now_ms = ends_ms - 1
+    assert await place.work.say_due() == ends_ms
+    assert place.kinds() == [[], ["alarm.raised"]]
+    place.now_ms = ends_ms
+    assert await place.work.say_due() is None
+    assert place.kinds() == [["alarm.raised"], ["alarm.raised"]]
+
+
+async def test_a_silence_that_is_ended_lets_out_what_no_other_holds(place: Place) -> None:
+    place.silences = [Silence("1", None, None, NOON + DAY_MS, NOON, ""), Silence("2", None, "log", NOON + 9, NOON, "")]
+    place.counts.fell("support", TODAY - 9)
+    await place.look()
+    await place.work.say_due()
+    place.silences.pop(0)
+    assert await place.work.say_due() == NOON + DAY_MS  # nobody has said that it is over
+    place.work.look()
+    assert await place.work.say_due() == NOON + 9
+    assert place.kinds() == [["alarm.raised"], []]
+
+
+async def test_what_is_silenced_is_told_in_order_and_the_end_goes_to_who_was_told_of_the_alarm(place: Place) -> None:
+    place.counts.fell("support", TODAY - 9)
+    await place.look()
+    place.speakers[0].outcomes = [TIMEOUT]
+    await place.work.say_due()
+    place.counts.set("support", dict.fromkeys(range(TODAY - 200, TODAY + 1), USUAL))
+    place.speakers.append(FakeSpeaker("new"))
+    place.restart()
+    (over,) = await place.watch.look(place.now_ms)
+    assert over.ending is not None
+    await place.work.say_due()
+    assert place.kinds() == [["alarm.raised"], ["alarm.raised", "alarm.ended"], []]
+    place.now_ms += 2_000
+    await place.work.say_due()
+    assert place.kinds() == [["alarm.raised"] * 2 + ["alarm.ended"], ["alarm.raised", "alarm.ended"], []]
+
+
+async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.counts.fell("support", TODAY - 9)
+    await place.look()
+    place.file.close()
+    with sqlite3.connect(tmp_path / FILE) as file:
+        file.executescript(
+            "ALTER TABLE notes DROP COLUMN since_ms; ALTER TABLE notes DROP COLUMN held; PRAGMA user_version = 1"
+        )
+    file.close()
+    place.start()
+    await place.work.say_due()
+    assert place.kinds() == [["alarm.raised"]] * 2
+    place.file.close()
+
+
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
-    file = AlarmsFile(tmp_path, lambda *_: [])
+    file = AlarmsFile(tmp_path, lambda *_: {})
     file._file.execute("PRAGMA user_version = 9")  # noqa: SLF001
     file.close()
     with pytest.raises(NotOurFile, match="version 9"):
-        AlarmsFile(tmp_path, lambda *_: [])
+        AlarmsFile(tmp_path, lambda *_: {})

@@ -72,7 +72,7 @@ class Door:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     store = Store(tmp_path)
-    alarms = AlarmsFile(tmp_path, lambda *_: ["webhook"])
+    alarms = AlarmsFile(tmp_path, lambda *_: {"webhook": 0})
     async with aiohttp.ClientSession() as session:
         door = Door("", store, alarms, session)
         app = build_app(settings_in(tmp_path), store, alarms, lambda: door.reason, lambda: door.look())

@@ -94,6 +94,7 @@ route 1        words lawyer or advokat or cancel* → on-call, head-of-service
 route 2        scores 0 or 1 or 2; segment attributes tier gold or platinum → on-call and on
 route 3        bands detractor; languages de → support-german
 route 4        segment survey onboarding, channel email or sms → onboarding
+route 5        kinds alarm → head-of-service
 else           support-mail
 on call now    ben; next hand-over Mon 2026-11-30 09:00
 quiet          now, until Mon 2026-11-30 08:00

@@ -127,6 +127,10 @@ def test_every_mistake_is_told_at_once_with_its_line() -> None:
             '[{ person = "x", start = "2026-12-24 09:00", end = "2026-12-24 09:00" }] }',
             "on_call.overrides[0].end must be after start",
         ),
+        (
+            'routes = [{ kinds = ["alarm", "promoter"], scores = [9], to = ["x"] }]',
+            "routes[0].kinds has alarm beside what only an answer has; give alarms a route of their own",
+        ),
         ('quiet = { hours = { mon-sun = "00:00-24:00" } }', "quiet.hours never end; leave some of the week"),
         ('root_causes = ["a", "b", "a"]', "root_causes[2] stands twice"),
     ],
