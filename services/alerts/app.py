@@ -38,8 +38,9 @@ from services.alerts.people_table import ClickHouseTable
 from services.alerts.people_tail import PeopleTail
 from services.alerts.promises import Book, PolicyTail, Telling
 from services.alerts.routes_taps import Counter
-from services.alerts.store import STEP_ROWS, Store
+from services.alerts.store import Store
 from services.alerts.store_file import DirInUse, NotOurFile
+from services.alerts.store_sweep import STEP_ROWS
 from services.alerts.taps import Taps, key_in
 from services.alerts.targets.config import BadSettings, heartbeat_of, of_settings
 from services.alerts.targets.guard import Guard
@@ -55,6 +56,7 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 10.0
+_UNKNOWN_MS: Final = 1_000  # until quiet hours are asked for again, when what teams want has not been read
 
 MakeOutlets = Callable[[AlertsSettings, contextlib.AsyncExitStack], Awaitable[Sequence[Outlet]]]
 
@@ -199,6 +201,11 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
         telling = Telling(book, people, store, usual, names)
         flow = Flow(settings.kafka, store, lanes, settings.log, usual, telling)
         whom = Whom(book, people, outlets)
+
+        def quiet(team: str, channel: str, now_ms: int) -> int:
+            return whom.when(team, channel, now_ms) if book.read.is_set() else now_ms + _UNKNOWN_MS
+
+        store.quiet = quiet
 
         def silenced(team: str, channel: str, now_ms: int) -> int:
             return silent_until(store.silences, team, channel, now_ms)

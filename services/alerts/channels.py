@@ -29,7 +29,7 @@ class Message:
 
     `count` is how many there are, shown or not. `given_id` is the id of a group; one event goes under its own.
     `incident` names what the target keeps open (a group's, where the case was told in one); empty: the case itself.
-    `links` do one thing each with the case, for people.
+    `links` do one thing each with the case, for people. `repeated`: what was told before, and is still open.
     """
 
     event: FollowupEvent
@@ -40,6 +40,7 @@ class Message:
     given_id: str = ""
     incident: str = ""
     links: tuple[Link, ...] = ()
+    repeated: bool = False
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ class Delivery:
     """A message to be told through one channel: `event`, and `more` of its group; `count` of them in all.
 
     `due_ms` 0: at once. `since_ms` is when somebody last asked for it to be told; 0: when the event came.
+    `repeated`: it was told before, and nobody has acknowledged it since.
     """
 
     channel: str
@@ -26,6 +27,7 @@ class Delivery:
     count: int = 1
     due_ms: int = 0
     since_ms: int = 0
+    repeated: bool = False
 
     @property
     def key(self) -> str:

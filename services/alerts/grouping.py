@@ -19,16 +19,21 @@ NEWS: Final = frozenset({"followup.raised", "followup.reopened"})  # a case begi
 # What people are told: that, and what the clock says of a case nobody has taken.
 TOLD: Final = NEWS | {"followup.reminder", "followup.breached", "followup.escalated"}
 NEWS_SQL: Final = ", ".join(f"'{kind}'" for kind in sorted(NEWS))
+REPEATED: Final = "followup.repeated"  # no event of the log: a case that was told, told again
 SHOWN: Final = 10  # cases of a group that a message shows; the rest it counts
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`wait_ms` before a group's first message, `interval_ms` between two of one group; `kinds`: which events."""
+    """`wait_ms` before a group's first message, `interval_ms` between two of one group; `kinds`: which events.
+
+    `repeat_ms`: after how long what is still open, and was acknowledged by nobody, is told again; 0: never.
+    """
 
     wait_ms: int = 0
     interval_ms: int = 0
     kinds: frozenset[str] = TOLD
+    repeat_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,10 @@ class Lane:
         more = tuple([await self._told(other, await self._people.expect(other.case, 0)) for other in delivery.more])
         grouped = delivery.message_id if delivery.count > 1 else ""
         links = self._links(event) if delivery.count == 1 else ()
-        return Message(event, first.text, first.missing, more, delivery.count, delivery.message_id, grouped, links)
+        return Message(
+            *(event, first.text, first.missing, more, delivery.count, delivery.message_id, grouped, links),
+            repeated=delivery.repeated,
+        )
 
     async def _told(self, event: FollowupEvent, expected: Text | Absence | None) -> Told:
         found = await self._people.lookup(event.case) if isinstance(expected, Text) else expected
@@ -259,3 +262,5 @@ class Lane:
         await self._store.settle(delivery, state, attempts, status, next_ms, self._now_ms(), attempt)
         if state != "pending" and self._follows:
             self._look_again(self._now_ms())  # what goes on with its case may have been waiting for it
+        if state == "delivered" and (repeat_ms := self._store.repeat_ms(self.channel.name)):
+            self._look_again(self._now_ms() + repeat_ms)

@@ -11,6 +11,7 @@ import msgspec
 from schemas.followups import FollowupEvent
 from services.alerts import metrics
 from services.alerts.deliveries import Attempt, Silence
+from services.alerts.grouping import REPEATED
 from services.alerts.store import Store
 
 MOST_ATTEMPTS: Final = 1_000
@@ -111,7 +112,7 @@ class Ledger:
 
         def work(file: sqlite3.Connection) -> dict[str, int]:
             wanted = (
-                "state = 'given_up' AND event IS NOT NULL AND (? IS NULL OR channel = ?)"
+                f"state = 'given_up' AND event IS NOT NULL AND kind <> '{REPEATED}' AND (? IS NULL OR channel = ?)"
                 " AND (? IS NULL OR message_id = ? OR event_id = ?)"
             )
             given = (channel, channel, message_id, message_id, message_id)

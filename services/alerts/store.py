@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
@@ -26,32 +25,19 @@ import structlog
 
 from schemas.followups import FollowupEvent
 from services.alerts import metrics
+from services.alerts import store_repeats as repeats
 from services.alerts.amending import Amended, amend
-from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State
-from services.alerts.grouping import Grouping
+from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State, silent_until
+from services.alerts.grouping import NEWS, Grouping
 from services.alerts.retries import FIRST_WITHIN_MS
-from services.alerts.store_file import FILE, locked, prepare
+from services.alerts.store_file import FILE, PASSING, locked, prepare
 from services.alerts.store_groups import ROW, due, form, insert, note_case, place
+from services.alerts.store_sweep import DAY_MS, KEPT_MS, sweep
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-KEPT_MS: Final = 30 * 86_400_000
-STEP_ROWS: Final = 500
-ATTEMPTS_KEPT: Final = 200_000
-DAY_MS: Final = 86_400_000
 _REST_S: Final = 1.0
-# Full disk, I/O error, locked, read-only, cannot open: these pass. Anything else (corruption, our SQL) does not.
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
 
 
 class Store:
@@ -65,6 +51,8 @@ class Store:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.trouble: str | None = None
         self.groupings: dict[str, Grouping] = {}  # of the channels that people read; the others are told each event
+        self.quiet: Callable[[str, str, int], int] = lambda *_: 0  # until when a team is not to be disturbed
+        self._clocked: set[str] = set()  # channels whose groups all have their clock (`store_repeats`)
         self._wal_full = False  # of earlier pages that were to go
         self._channels: set[str] = set()  # with anything pending, now or since the start
         self._lock = locked(folder)
@@ -94,9 +82,10 @@ class Store:
 
         silences = [one for one in self.silences if one.until_ms > now_ms]
 
-        def work() -> tuple[list[Delivery], list[Delivery]]:
+        def work() -> tuple[list[Delivery], list[Delivery], list[str]]:
             new: list[Delivery] = []
             old: list[Delivery] = []
+            dropped: list[str] = []
             for delivery in deliveries:
                 event, channel = delivery.event, delivery.channel
                 if now_ms - event.at_ms > KEPT_MS:
@@ -116,26 +105,51 @@ class Store:
             for event in seen:
                 if now_ms - event.at_ms <= KEPT_MS:
                     note_case(self._write, event)
-            return new, old
+                    if event.case.state != "open":
+                        dropped += repeats.drop(self._write, event.case.case_id, now_ms)
+            return new, old, dropped
 
-        new, old = await self._in_transaction(work, "FULL")
+        new, old, dropped = await self._in_transaction(work, "FULL")
         for delivery in new:
             metrics.PENDING.labels(delivery.channel).inc()
             self._channels.add(delivery.channel)
         for delivery in old:
             metrics.DELIVERIES.labels(delivery.channel, "too_old").inc()
+        for channel in dropped:
+            metrics.PENDING.labels(channel).dec()
         if old:
             log.warning("deliveries_too_old", count=len(old), newest_ms=max(d.event.at_ms for d in old))
         return new
 
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Delivery]:
         """Messages whose next attempt is due, oldest first. Groups whose time has come are made one on the way."""
+        grouping = self.groupings.get(channel) or Grouping()
+        held = self._held(channel, now_ms)
 
-        def work() -> list[Delivery]:
-            form(self._write, channel, now_ms, self.groupings.get(channel) or Grouping())
-            return due(self._write, channel, now_ms, limit)
+        def work() -> tuple[list[Delivery], int]:
+            form(self._write, channel, now_ms, grouping)
+            again = 0
+            if grouping.repeat_ms:
+                if channel not in self._clocked:
+                    repeats.start_all(self._write, channel, now_ms)
+                again = repeats.repeat(self._write, channel, now_ms, grouping.repeat_ms, held)
+            return due(self._write, channel, now_ms, limit), again
 
-        return await self._in_transaction(work)
+        found, again = await self._in_transaction(work)
+        self._clocked.add(channel)
+        if again:
+            self._channels.add(channel)
+            metrics.PENDING.labels(channel).inc(again)
+        return found
+
+    def _held(self, channel: str, now_ms: int) -> repeats.Held:
+        silences = [one for one in self.silences if one.until_ms > now_ms]
+        return lambda team: max(silent_until(silences, team, channel, now_ms), self.quiet(team, channel, now_ms))
+
+    def repeat_ms(self, channel: str) -> int:
+        """After how long what nobody acknowledges is told again; 0: never."""
+        grouping = self.groupings.get(channel)
+        return grouping.repeat_ms if grouping else 0
 
     async def write(
         self, work: Callable[[sqlite3.Connection], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
@@ -149,13 +163,15 @@ class Store:
 
     async def next_due_ms(self, channel: str, after_ms: int) -> int | None:
         """When the first attempt later than `after_ms` is due; None: none is."""
+        repeat_ms, held = self.repeat_ms(channel), self._held(channel, after_ms)
 
         def work() -> int | None:
             found: int | None = self._write.execute(
                 "SELECT min(next_ms) FROM deliveries WHERE channel = ? AND state = 'pending' AND next_ms > ?",
                 (channel, after_ms),
             ).fetchone()[0]
-            return found
+            again = repeats.next_ms(self._write, channel, after_ms, repeat_ms, held) if repeat_ms else None
+            return min((at_ms for at_ms in (found, again) if at_ms is not None), default=None)
 
         return await self._in_transaction(work)
 
@@ -188,6 +204,8 @@ class Store:
                 )
             if attempt is not None:
                 self._write.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(attempt))
+            if state == "delivered" and delivery.event.kind in NEWS and self.repeat_ms(delivery.channel):
+                repeats.start(self._write, delivery.channel, delivery.event.case.team, now_ms)
             return settled
 
         settled = await self._in_transaction(work)
@@ -242,30 +260,7 @@ class Store:
         idle = self._channels - set(live)
         self.silences = [one for one in self.silences if one.until_ms > now_ms - DAY_MS]
 
-        def work() -> tuple[int, Counter[str]]:
-            self._write.execute("UPDATE alive SET at_ms = ?", (now_ms,))
-            removed = self._write.execute(
-                "DELETE FROM deliveries WHERE rowid IN (SELECT rowid FROM deliveries"
-                " WHERE state <> 'pending' AND settled_ms < ? LIMIT ?)",
-                (now_ms - KEPT_MS, STEP_ROWS),
-            ).rowcount
-            for table in ("amended", "cases", "attempts", "seen"):
-                self._write.execute(f"DELETE FROM {table} WHERE at_ms < ?", (now_ms - KEPT_MS,))  # noqa: S608
-            self._write.execute(
-                "DELETE FROM attempts WHERE rowid <= (SELECT max(rowid) FROM attempts) - ?", (ATTEMPTS_KEPT,)
-            )
-            self._write.execute("DELETE FROM silences WHERE until_ms < ?", (now_ms - DAY_MS,))
-            stranded: Counter[str] = Counter()
-            for channel in idle:
-                stranded[channel] = self._write.execute(
-                    "UPDATE deliveries SET state = 'given_up', last_status = 'too_old', next_ms = NULL,"
-                    " settled_ms = ? WHERE rowid IN (SELECT rowid FROM deliveries"
-                    " WHERE channel = ? AND state = 'pending' AND next_ms < ? LIMIT ?)",
-                    (now_ms, channel, now_ms - FIRST_WITHIN_MS, STEP_ROWS),
-                ).rowcount
-            return removed, stranded
-
-        removed, stranded = await self._in_transaction(work)
+        removed, stranded = await self._in_transaction(lambda: sweep(self._write, now_ms, idle))
         await self._empty_wal()
         for channel, count in (+stranded).items():  # + leaves out the zeros
             log.error("deliveries_stranded", channel=channel, count=count)
@@ -285,7 +280,7 @@ class Store:
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._writer, work)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _PASSING:
+            if error.sqlite_errorcode & 0xFF not in PASSING:
                 raise
             done = False
         self._wal_full = not done
@@ -317,7 +312,7 @@ class Store:
             try:
                 result = await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in _PASSING:
+                if error.sqlite_errorcode & 0xFF not in PASSING:
                     raise
                 if self.trouble is None:
                     log.error("store_refused", error=error.sqlite_errorname)

@@ -8,7 +8,20 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from services.alerts.store_repeats import TABLES
+
 FILE: Final = "alerts.sqlite3"
+# Full disk, I/O error, locked, read-only, cannot open: these pass. Anything else (corruption, our SQL) does not.
+PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
 _VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE deliveries (
@@ -109,6 +122,7 @@ def prepare(file: sqlite3.Connection) -> None:
     elif version != _VERSION:
         raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
     file.execute(_AMENDED)
+    file.executescript(TABLES)
 
 
 def locked(folder: Path) -> int:

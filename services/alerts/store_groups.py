@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.followups import FollowupEvent
 from services.alerts.deliveries import Delivery, Silence, State, silent_until
-from services.alerts.grouping import NEWS_SQL, SHOWN, Grouping, group_id
+from services.alerts.grouping import NEWS_SQL, REPEATED, SHOWN, Grouping, group_id
 
 ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
 
@@ -96,7 +96,7 @@ def due(file: sqlite3.Connection, channel: str, now_ms: int, limit: int) -> list
     messages = file.execute(
         "SELECT message_id, count(*), min(attempts), min(since_ms) FROM deliveries AS one"  # noqa: S608
         " WHERE channel = ? AND state = 'pending' AND next_ms <= ? AND message_id IS NOT NULL"
-        f" AND (kind IN ({NEWS_SQL}) OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE"
+        f" AND (kind IN ({NEWS_SQL}, '{REPEATED}') OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE"
         " earlier.case_id = one.case_id AND earlier.channel = one.channel AND earlier.state = 'pending'"
         " AND earlier.rowid < one.rowid))"
         " GROUP BY message_id ORDER BY min(next_ms), min(rowid) LIMIT ?",
@@ -112,13 +112,14 @@ def _loaded(
     file: sqlite3.Connection, channel: str, message_id: str, count: int, attempts: int, since_ms: int
 ) -> Delivery:
     rows = file.execute(
-        "SELECT event FROM deliveries WHERE message_id = ? AND channel = ? AND state = 'pending'"
+        "SELECT event, kind FROM deliveries WHERE message_id = ? AND channel = ? AND state = 'pending'"
         " ORDER BY at_ms, event_id LIMIT ?",
         (message_id, channel, SHOWN),
-    )
-    first, *more = (msgspec.json.decode(raw, type=FollowupEvent) for (raw,) in rows)
+    ).fetchall()
+    first, *more = (msgspec.json.decode(raw, type=FollowupEvent) for raw, _ in rows)
     given = "" if message_id == first.event_id else message_id
-    return Delivery(channel, first, attempts, given, tuple(more), count, since_ms=since_ms)
+    repeated = rows[0][1] == REPEATED
+    return Delivery(channel, first, attempts, given, tuple(more), count, since_ms=since_ms, repeated=repeated)
 
 
 def note_case(file: sqlite3.Connection, event: FollowupEvent) -> None:

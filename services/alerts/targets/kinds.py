@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 import aiohttp
@@ -49,6 +49,14 @@ def _grouping(given: Reader, kinds: frozenset[str] = TOLD) -> Grouping:
     return Grouping(wait_ms, given.duration_ms("group_interval", "5m", "1d"), kinds)
 
 
+def _repeating(given: Reader) -> Grouping:
+    """As people want it who keep no incident open: what nobody takes may be told again."""
+    grouping, repeat_ms = _grouping(given), given.duration_ms("repeat_interval", "0s")
+    if 0 < repeat_ms < grouping.interval_ms:
+        given.wrong("repeat_interval", "must not be shorter than group_interval; 0s: never")
+    return replace(grouping, repeat_ms=repeat_ms)
+
+
 def _webhook(name: str, given: Reader, board: str) -> Made:
     url, secret, old = given.secret("url"), given.secret("secret"), given.secret("old_secret", "")
     for key, value in (("secret", secret), ("old_secret", old)):
@@ -61,7 +69,7 @@ def _webhook(name: str, given: Reader, board: str) -> Made:
 def _slack(name: str, given: Reader, board: str) -> Made:
     url = given.secret("url")
     make: Make = lambda _, session: Slack(session, url, name=name, board=board)  # noqa: E731
-    return Made(given.address("url", url), make, _grouping(given), SLACK_RATE)
+    return Made(given.address("url", url), make, _repeating(given), SLACK_RATE)
 
 
 def _pagerduty(name: str, given: Reader, board: str) -> Made:
@@ -94,7 +102,7 @@ def _email(name: str, given: Reader, board: str) -> Made:
         given.wrong("security", "must not be none where a password would be sent")
     server = Server(host, port, security, username, password)
     make: Make = lambda guard, _: Mail(guard, server, name=name, sender=sender, to=to, board=board)  # noqa: E731
-    return Made(host, make, _grouping(given))
+    return Made(host, make, _repeating(given))
 
 
 def _alertmanager(name: str, given: Reader, board: str) -> Made:

@@ -142,7 +142,7 @@ class Mail:
         if message.count == 1:
             subject = f"{case.score} of 10 in {case.team} (follow-up {case.case_id[:8]})"
             thread = f"<{case.case_id}@{domain}>"
-            if message.event.kind == "followup.raised":
+            if message.event.kind == "followup.raised" and not message.repeated:
                 mail["Message-ID"] = thread
             else:
                 subject = f"Re: {subject}"

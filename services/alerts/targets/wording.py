@@ -38,9 +38,11 @@ def minute(at_ms: int) -> str:
 def headline(message: Message) -> str:
     """The message in one line, with nothing personal in it: it stands in subjects and on locked screens."""
     case = message.event.case
+    if message.repeated and message.count > 1:
+        return f"{message.count} follow-ups still open in {case.team}"
     if message.count > 1:
         return f"{message.count} {_MANY.get(message.event.kind, 'changes of follow-ups')} in {case.team}"
-    begun = _BEGINS.get(message.event.kind, f"{case.state.capitalize()}: ")
+    begun = "Still open: " if message.repeated else _BEGINS.get(message.event.kind, f"{case.state.capitalize()}: ")
     return f"{begun}{case.score} of 10 in {case.team}"
 
 

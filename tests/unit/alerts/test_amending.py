@@ -16,8 +16,9 @@ from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
 from services.alerts.people import Cache, People
 from services.alerts.retries import HOUR_MS
-from services.alerts.store import KEPT_MS, Store
+from services.alerts.store import Store
 from services.alerts.store_file import FILE
+from services.alerts.store_sweep import KEPT_MS
 from tests.unit.alerts.builders import FakeTable, now_ms, raised, until
 from tests.unit.alerts.test_flow import fetched
 from tests.unit.alerts.test_lanes import FakeChannel

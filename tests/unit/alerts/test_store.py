@@ -15,8 +15,9 @@ import pytest
 
 from services.alerts.deliveries import Delivery
 from services.alerts.retries import FIRST_WITHIN_MS, HOUR_MS
-from services.alerts.store import KEPT_MS, STEP_ROWS, Store
+from services.alerts.store import Store
 from services.alerts.store_file import FILE, DirInUse, NotOurFile
+from services.alerts.store_sweep import KEPT_MS, STEP_ROWS
 from tests.unit.alerts.builders import now_ms, raised, until
 
 NOW_MS = now_ms()

@@ -119,6 +119,14 @@ async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_t
             '[targets.x]\nkind = "slack"\nurl = "https://h"\ngroup_wait = 5',
             "line 4: targets.x.group_wait must be a length",
         ),
+        (
+            '[targets.x]\nkind = "slack"\nurl = "https://h"\nrepeat_interval = "1m"',
+            "line 4: targets.x.repeat_interval must not be shorter than group_interval",
+        ),
+        (
+            f'[targets.x]\nkind = "pagerduty"\nrouting_key = "{KEY}"\nrepeat_interval = "4h"',
+            "line 4: targets.x.repeat_interval is not known for this kind",
+        ),
         ('[targets.x]\nkind = "log"\ngroup_wait = "5s"', "line 3: targets.x.group_wait is not known for this kind"),
         ('[targets.x]\nkind = "alertmanager"\nurl = "https://h"\nlabels = { team = "x" }', "targets.x.labels holds"),
     ],
