@@ -20,6 +20,7 @@ import uvloop
 from fastapi import FastAPI
 
 from services.alerts import routes, routes_pagerduty, routes_people, routes_taps
+from services.alerts.advocacy import routes as advocacy_routes
 from services.alerts.advocacy.asks import Asks
 from services.alerts.advocacy.reader import Advocacy
 from services.alerts.alarms import routes as alarms_routes
@@ -65,12 +66,13 @@ def build_app(
     settings: AlertsSettings,
     store: Store,
     alarms: alarms_routes.Listed,
+    promoters: advocacy_routes.Promoters,
     ready: Ready,
     look: Callable[[], None] = lambda: None,
     counter: Counter | None = None,
     inbound: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> FastAPI:
-    """The HTTP side: health, metrics, deliveries, silences, alarms, the page of the links.
+    """The HTTP side: health, metrics, deliveries, silences, alarms, promoters, the page of the links.
 
     Someone else keeps the service at work.
 
@@ -88,6 +90,7 @@ def build_app(
     app.include_router(routes.router(store, keyring))
     ledger = Ledger(store)
     app.include_router(alarms_routes.router(alarms, keyring))
+    app.include_router(advocacy_routes.router(promoters, keyring))
     app.include_router(routes_people.router(ledger, keyring, look))
     app.include_router(routes_pagerduty.router(ledger, counter.acts if counter else None, inbound))
     if counter is not None:
@@ -122,6 +125,7 @@ class Alerts:
         tails: Sequence[Tail],
         lanes: Sequence[Lane],
         alarms: Alarms,
+        asks: Asks,
         advocacy: Advocacy,
         counter: Counter,
         inbound: Mapping[str, Sequence[str]],
@@ -130,6 +134,7 @@ class Alerts:
         self.inbound = inbound
         self.heartbeat: Heartbeat | None = None
         self.store = store
+        self.asks = asks
         self.advocacy = advocacy
         self.alarms = alarms
         self._flow = flow
@@ -211,14 +216,15 @@ async def opened(settings: AlertsSettings, make_outlets: MakeOutlets = configure
             return silent_until(store.silences, team, channel, now_ms)
 
         alarms = made_of(settings, outlets, people, whom, silenced, stack)
-        advocacy = Advocacy(settings.kafka, Asks(alarms.file), alarms, whom.of_promoters, settings.log)
+        asks = Asks(alarms.file)
+        advocacy = Advocacy(settings.kafka, asks, alarms, whom.of_promoters, settings.log)
         acts = KafkaActs(settings.kafka, settings.log)
         stack.push_async_callback(acts.close)
         secure = settings.alerts_public_url.startswith("https://")
         counter = Counter(taps, Ledger(store), people, acts, flow.outcomes, settings.alerts_board_url, secure)
         inbound = {outlet.channel.name: outlet.inbound for outlet in outlets if outlet.inbound}
         tails: list[Tail] = [texts, PolicyTail(settings.kafka, book, settings.log)]
-        alerts = Alerts(store, flow, tails, lanes, alarms, advocacy, counter, inbound)
+        alerts = Alerts(store, flow, tails, lanes, alarms, asks, advocacy, counter, inbound)
         if settings.alerts_heartbeat_url:
             host, allowed = heartbeat_of(settings)
             session = await stack.enter_async_context(Guard(host, allowed).session())
@@ -245,7 +251,8 @@ async def serve(settings: AlertsSettings, make_outlets: MakeOutlets = configured
     """
     async with opened(settings, make_outlets) as alerts:
         app = build_app(
-            settings, alerts.store, alerts.alarms.file, alerts.ready, alerts.look, alerts.counter, alerts.inbound
+            *(settings, alerts.store, alerts.alarms.file, alerts.asks),
+            *(alerts.ready, alerts.look, alerts.counter, alerts.inbound),
         )
         listener = socket.create_server(
             (settings.host, settings.alerts_port),

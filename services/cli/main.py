@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from services.cli import commands_alerts, commands_config, commands_followup, commands_read, commands_write
+from services.cli import (
+    commands_alarms,
+    commands_alerts,
+    commands_config,
+    commands_followup,
+    commands_read,
+    commands_write,
+)
 from services.cli.base import app
 from services.cli.instance import Data, Key, Url
 from services.cli.output import Json
@@ -21,7 +28,15 @@ PortBase = Annotated[
 ]
 
 
-__all__ = ["app", "commands_alerts", "commands_config", "commands_followup", "commands_read", "commands_write"]
+__all__ = [
+    "app",
+    "commands_alarms",
+    "commands_alerts",
+    "commands_config",
+    "commands_followup",
+    "commands_read",
+    "commands_write",
+]
 
 
 @app.command()

@@ -1,8 +1,8 @@
-"""Score alarms that stand, as the alerts service has left them in ClickHouse."""
+"""Score alarms, as the alerts service has left them in ClickHouse."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,14 @@ _OPEN: Final = """
 SELECT team, toUInt32(toRelativeDayNum(since)) AS since, before, now FROM alarms FINAL
 WHERE team IN {teams:Array(String)} AND ended_at IS NULL
 """
+
+_LISTED: Final = """
+SELECT alarm_id, team, toUInt32(toRelativeDayNum(since)) AS since, toUnixTimestamp64Milli(raised_at) AS raised_ms,
+    toUnixTimestamp64Milli(ended_at) AS ended_ms, ending, before, after, now
+FROM alarms FINAL
+WHERE ({every:Bool} OR team = {team:String}) AND ({state:String} = '' OR ({state:String} = 'open') = isNull(ended_at))
+ORDER BY raised_at DESC, alarm_id
+LIMIT {limit:UInt32}"""
 
 
 class AlarmRow(msgspec.Struct, frozen=True):
@@ -32,6 +40,28 @@ class AlarmRow(msgspec.Struct, frozen=True):
     def fell_to(self) -> Tally:
         """The answers since."""
         return Tally(*self.now)
+
+
+class LoggedAlarm(msgspec.Struct, frozen=True):
+    """An alarm with its three counts, each `[D, N, P]`. `ending` empty: it stands."""
+
+    alarm_id: str
+    team: str
+    since: int
+    raised_ms: int
+    ended_ms: int | None
+    ending: Literal["", "recovered", "withdrawn", "settled"]
+    before: tuple[int, int, int]
+    after: tuple[int, int, int]
+    now: tuple[int, int, int]
+
+
+async def listed(
+    store: Store, team: str | None, state: Literal["open", "ended"] | None, limit: int
+) -> list[LoggedAlarm]:
+    """The newest alarms, of a team or of all. Raises Unavailable."""
+    given = {"every": team is None, "team": team or "", "state": state or "", "limit": limit}
+    return await store.rows("alarms_listed", _LISTED, LoggedAlarm, **given)
 
 
 async def standing(store: Store, teams: list[str]) -> dict[str, AlarmRow]:

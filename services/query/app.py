@@ -26,6 +26,7 @@ from services.common.settings import QuerySettings
 from services.query import (
     openapi,
     routes_acts,
+    routes_alarms,
     routes_answers,
     routes_explain,
     routes_followups,
@@ -53,7 +54,7 @@ _DRAIN_S: Final = 10
 
 _ROUTES: Final = (
     *(routes_scores, routes_explain, routes_answers, routes_stored),
-    *(routes_followups, routes_acts, routes_policies, routes_live, routes_pages),
+    *(routes_followups, routes_acts, routes_policies, routes_alarms, routes_live, routes_pages),
 )
 
 

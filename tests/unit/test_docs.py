@@ -99,7 +99,7 @@ def routes() -> dict[str, set[str]]:
     return {
         "Ingest": set(described(openapi.document(door))),
         "Query": {*described(query.openapi()), *seen, "GET /openapi.json"},
-        "Alerts": set(described(alerts.build_app(told, Mock(), Mock(), lambda: None).openapi())),
+        "Alerts": set(described(alerts.build_app(told, Mock(), Mock(), Mock(), lambda: None).openapi())),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.alerts.alarms.records import Note
-from services.alerts.alarms.store import AlarmsFile, Due
+from services.alerts.alarms.store import AlarmsFile, Due, Said, said
 from services.alerts.retries import LAST_WITHIN_MS
 from services.common.clock import wall_clock_ms
 
@@ -54,6 +54,16 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     medium: str | None = None
     attributes: dict[str, str] = {}
     erased: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """The one question to a person of a team: the answer that allowed it, and whether it was taken back."""
+
+    ask_id: str
+    team: str
+    response_id: str
+    withdrawn: bool
+    at_ms: int
 
 
 def allows(answer: Change) -> bool:
@@ -99,6 +109,20 @@ class Asks:
                 (msgspec.json.encode(sorted(teams)).decode(),),
             )
             return set(rows)
+
+        return await self._file.transaction(work)
+
+    async def listed(self, team: str | None, withdrawn: bool | None, limit: int) -> list[tuple[Ask, list[Said]]]:
+        """Who may be asked, newest first, each with what was said of it."""
+
+        def work(file: sqlite3.Connection) -> list[tuple[Ask, list[Said]]]:
+            rows = file.execute(
+                "SELECT ask_id, team, response_id, withdrawn, at_ms FROM asks"
+                " WHERE (?1 IS NULL OR team = ?1) AND (?2 IS NULL OR withdrawn = ?2)"
+                " ORDER BY at_ms DESC, ask_id LIMIT ?3",
+                (team, withdrawn, limit),
+            ).fetchall()
+            return [(Ask(*row), said(file, row[0])) for row in rows]
 
         return await self._file.transaction(work)
 

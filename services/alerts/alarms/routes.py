@@ -110,11 +110,12 @@ def router(alarms: Listed, keyring: Keyring) -> APIRouter:
     return routes
 
 
+def said_view(one: Said) -> SaidView:
+    """What became of one message, for a reader."""
+    return SaidView(
+        id=one.note_id, channel=one.channel, state=one.state, attempts=one.attempts, last_status=one.last_status
+    )
+
+
 def _view(alarm: Alarm, said: list[Said]) -> AlarmView:
-    told = [
-        SaidView(
-            id=one.note_id, channel=one.channel, state=one.state, attempts=one.attempts, last_status=one.last_status
-        )
-        for one in said
-    ]
-    return AlarmView.model_validate(data_of(alarm) | {"told": told})
+    return AlarmView.model_validate(data_of(alarm) | {"told": [said_view(one) for one in said]})

@@ -245,7 +245,7 @@ class AlarmsFile:
                 " ORDER BY raised_ms DESC, alarm_id LIMIT ?3",
                 (team, open_, limit),
             )
-            return [(alarm, _said(file, alarm.alarm_id)) for alarm in [_decoded(raw) for (raw,) in rows]]
+            return [(alarm, said(file, alarm.alarm_id)) for alarm in [_decoded(raw) for (raw,) in rows]]
 
         return await self.transaction(work)
 
@@ -302,7 +302,8 @@ class AlarmsFile:
         return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
 
 
-def _said(file: sqlite3.Connection, alarm_id: str) -> list[Said]:
+def said(file: sqlite3.Connection, alarm_id: str) -> list[Said]:
+    """Within a transaction: what was said of an alarm or a promoter, oldest first."""
     rows = file.execute(
         "SELECT note_id, channel, state, attempts, last_status FROM notes WHERE alarm_id = ? ORDER BY rowid",
         (alarm_id,),

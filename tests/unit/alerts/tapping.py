@@ -96,7 +96,7 @@ async def tap_door(
     counter = Counter(
         door.taps, Ledger(door.store), door.people, door.log, door.outcomes, "https://pulse.example.com/", secure=False
     )
-    app = build_app(settings, door.store, Mock(), lambda: None, counter=counter, inbound=door.inbound)
+    app = build_app(settings, door.store, Mock(), Mock(), lambda: None, counter=counter, inbound=door.inbound)
     async with served(app) as door.url, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         door.taps = Taps(KEY, door.url)
         door.session = session

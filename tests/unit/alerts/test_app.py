@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
+from services.alerts.advocacy.asks import Asks, Change
 from services.alerts.alarms.records import DAY_MS, Alarm, alarm_id
 from services.alerts.alarms.store import AlarmsFile
 from services.alerts.alarms.wording import note_of
@@ -50,6 +52,7 @@ class Door:
         self.url = url
         self.store = store
         self.alarms = alarms
+        self.asks = Asks(alarms)
         self.session = session
         self.reason: str | None = None
         self.looked = 0
@@ -75,7 +78,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     alarms = AlarmsFile(tmp_path, lambda *_: {"webhook": 0})
     async with aiohttp.ClientSession() as session:
         door = Door("", store, alarms, session)
-        app = build_app(settings_in(tmp_path), store, alarms, lambda: door.reason, lambda: door.look())
+        app = build_app(settings_in(tmp_path), store, alarms, door.asks, lambda: door.reason, lambda: door.look())
         async with served(app) as door.url:
             yield door
     alarms.close()
@@ -134,6 +137,32 @@ async def test_deliveries_show_what_was_told_and_what_is_still_to_be_told(door: 
 @pytest.mark.parametrize(("key", "status"), [(None, 401), ("write-key", 403), ("read-key", 200), ("admin-key", 200)])
 async def test_alarms_need_a_read_or_admin_key(door: Door, key: str | None, status: int) -> None:
     assert (await door.get("/v1/alarms", key))[0] == status
+
+
+async def test_promoters_are_listed_newest_first_with_who_was_told(door: Door) -> None:
+    def given(number: int, version: int = 1, **fields: Any) -> Change:
+        usual: dict[str, Any] = {"known_ms": now_ms() + number, "score": 10, "attributes": {"consent": "testimonial"}}
+        return Change(str(uuid.UUID(int=number)), version, **(usual | fields))
+
+    told = {"webhook": 0}
+    await door.asks.take([("support", given(1), told), ("sales", given(2), told), ("support", given(3), told)])
+    await door.asks.take([("support", given(1, 2, score=3), {})])
+    for query, ids in (
+        ("", [3, 2, 1]),
+        ("?team=support&state=open", [3]),
+        ("?state=withdrawn", [1]),
+        ("?limit=1", [3]),
+    ):
+        status, body = await door.get(f"/v1/promoters{query}")
+        assert (status, [uuid.UUID(one["response_id"]).int for one in body["promoters"]]) == (200, ids)
+    _, body = await door.get("/v1/promoters?state=open&team=sales")
+    ((one,),) = body.values()
+    assert (one["state"], [(said["channel"], said["state"]) for said in one["told"]]) == (
+        "open",
+        [("webhook", "pending")],
+    )
+    assert (await door.get("/v1/promoters", "write-key"))[0] == 403
+    assert (await door.get("/v1/promoters?state=closed"))[0] == 422
 
 
 async def test_alarms_are_shown_with_their_counts_and_who_was_told(door: Door) -> None:
