@@ -117,8 +117,8 @@ class Alarms:
     async def say_due(self) -> int | None:
         """Say what is due, each channel for itself; when there is more to say. None: when something is raised."""
         if self._unsilenced:
-            self._unsilenced = False
             await self.file.let_out(self._now_ms())
+            self._unsilenced = False
         for channel in await self.file.give_up(self._now_ms() - LAST_WITHIN_MS):
             metrics.ALARM_NOTES.labels(channel, "given_up").inc()
             log.error("alarm_note_too_old", channel=channel)
