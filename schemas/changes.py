@@ -30,6 +30,7 @@ class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `event_ms` and `first_offset` are fixed by the first accepted record of the id; `known_ms` is the append time
     of this state. `reasons` lists why it is not counted. `history`: older than the horizon at its receipt, in no
     pane. `case_id` is the follow-up it raised or joined; `not_raised` says why a counted detractor raised none.
+    `reask_of`: the customer was asked again about this follow-up.
     `erased`: forgotten for ever. Only the ids, the version and the times of what is left are said then: `score` and
     `revision` are 0 and mean nothing, the rest is as if it had never been given. `event_ms` and `first_offset` are 0
     too where the fold does not know the answer: it has not come yet, or came more than 400 days ago.
@@ -56,6 +57,7 @@ class AnswerChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     case_id: str | None = None
     not_raised: str | None = None
     erased: bool = False
+    reask_of: str | None = None
 
 
 class PaneDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):

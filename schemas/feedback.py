@@ -20,6 +20,7 @@ class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True,
     `response_id` is a lower-case UUID, unique within its team. `content` is a hash of everything the client sent,
     made before any stamping: same revision and same content is the same answer again. `answered_ms` is null when
     the client gave none: the event time is then the append time. `personal` says that `people.v1` holds text.
+    `reask_of`: the customer was asked again about this follow-up case.
     """
 
     response_id: str
@@ -38,6 +39,7 @@ class Answer(msgspec.Struct, tag_field="type", tag="answer", omit_defaults=True,
     callback_ms: TimeMs | None = None
     age_group: str | None = None
     attributes: dict[str, str] = {}
+    reask_of: str | None = None
 
 
 Reason = Literal["test", "bot", "invalid", "duplicate_person"]
@@ -112,7 +114,8 @@ class Policy(msgspec.Struct, tag_field="type", tag="policy", omit_defaults=True,
     the clock. The calendar is expanded up to `until_ms`; what lies beyond counts around the clock. `remind_ms`: so much
     working time before a deadline; `escalate_ms`: so much after it, one a level, ascending. An answer older than
     `raise_within_ms` is not followed up. `root_causes`: what a case may be resolved with; empty for anything. `config`:
-    the team's whole configuration, for who tells people; it may name staff, and never a customer.
+    the team's whole configuration, for who tells people; it may name staff, and never a customer. `reask_ms`: so long
+    after a case was resolved the customer is to be asked again; null for never.
     """
 
     rev: str
@@ -126,6 +129,7 @@ class Policy(msgspec.Struct, tag_field="type", tag="policy", omit_defaults=True,
     raise_within_ms: int = 7 * 24 * HOUR_MS
     root_causes: tuple[str, ...] = ()
     config: dict[str, Any] = {}
+    reask_ms: int | None = None
 
 
 ActKind = Literal["acknowledge", "assign", "note", "contact", "callback", "snooze", "resolve", "reopen"]

@@ -37,6 +37,10 @@ Kind = Literal[
     "followup.snoozed",
     "followup.woke",
     "followup.resolved",
+    "followup.reask",
+    "followup.reask_withheld",
+    "followup.reasked",
+    "followup.reask_forgotten",
 ]
 RefusedFor = Literal[
     "unknown_case",
@@ -49,6 +53,14 @@ RefusedFor = Literal[
     "unknown_cause",
 ]
 Clock = Literal["contact", "resolve"]
+
+
+class Reask(msgspec.Struct, frozen=True):
+    """The answer of a customer who was asked again: its id, its score as it stands, its event time."""
+
+    response_id: str
+    score: int
+    answered_ms: int
 
 
 class Case(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +76,9 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     `agreed_ms`, when the customer is to be called back; `snoozed_until_ms`, and the state it wakes up to; `cause` and
     `resolved_ms`. Since it was raised: `attempts` to contact the customer, `contacts` that came about (of both
     directions), `notes`, the ids of texts that `people.v1` holds.
+
+    `reask_due_ms`: when the customer is to be asked again; once that time has come, when they were. `reask`: what they
+    answered. `reask_of`: the case that the opening answer was itself asked for again.
     """
 
     case_id: str
@@ -98,14 +113,19 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     contacts: int = 0
     notes: tuple[str, ...] = ()
     attributes: dict[str, str] = {}
+    reask_due_ms: int | None = None
+    reask: Reask | None = None
+    reask_of: str | None = None
 
 
 class FollowupEvent(msgspec.Struct, tag_field="type", tag="event", frozen=True, omit_defaults=True):
     """One change of a case. `at_ms` is the append time of the record that caused it, `response_id` its answer, `act`
     what a person did.
 
-    What time tells (`reminder`, `breached`, `escalated`, `woke`) has neither: `at_ms` is when it fell due, `clock`
-    which of the two clocks it is about, if any, and `level`, of an escalation, how far up it goes, from 1. `carried` is
+    What time tells (`reminder`, `breached`, `escalated`, `woke`, `reask`, `reask_withheld`) has neither: `at_ms` is
+    when it fell due, `clock` which of the two clocks it is about, if any, and `level`, of an escalation, how far up it
+    goes, from 1. `reask`: the customer is to be asked again now; `reasked`: the case has their answer, or that has
+    changed; `reask_forgotten`: it counts no more, or is erased. `carried` is
     no change: it tells a case that the log has forgotten and a `carry` has said again, and has an id of its own.
     """
 

@@ -44,7 +44,10 @@ class RespondentIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
 
 
 class ResponseIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """One answer as a client posts it. `score` is a whole number 0..10, never a string or a fraction."""
+    """One answer as a client posts it. `score` is a whole number 0..10, never a string or a fraction.
+
+    `reask_of`: the id of the follow-up case about which the customer was asked again.
+    """
 
     team: Team
     score: Score
@@ -67,6 +70,7 @@ class ResponseIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_d
         | None
     ) = None
     test: bool | None = None
+    reask_of: ResponseId | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ import msgspec
 from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, Correction, PaneChange, Position
 from schemas.feedback import Act
-from schemas.followups import Case, FollowupEvent, FollowupRecord, Refused
+from schemas.followups import Case, FollowupEvent, FollowupRecord, Reask, Refused
 from schemas.people import Person, rolled_after, split_person_key
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
@@ -32,7 +32,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "answers": (
         *("team", "response_id", "version", "event_at", "known_at", "first_offset", "score", "revision"),
         *("respondent", "reasons", "history", "personal", "survey", "channel", "locale", "medium"),
-        *("callback_at", "age_group", "attributes", "case_id", "not_raised", "erased"),
+        *("callback_at", "age_group", "attributes", "case_id", "not_raised", "erased", "reask_of"),
     ),
     "people": (
         *("team", "response_id", "revision", "comment", "respondent_id", "name", "email", "phone"),
@@ -44,6 +44,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         *("locale", "medium", "callback_at", "personal", "joined_into", "version"),
         *("contacted_at", "agreed_at", "snoozed_until", "snoozed_from", "resolved_at", "cause"),
         *("attempts", "contacts", "notes"),
+        *("reask_due_at", "reask_response_id", "reask_score", "reask_answered_at", "reask_of"),
     ),
     "followup_events": (
         *("case_id", "n", "event_id", "team", "kind", "at", "response_id", "state", "score", "owner"),
@@ -214,6 +215,7 @@ def _answer(team: str, answer: AnswerChange) -> Row:
         *(answer.score, answer.revision, answer.respondent or "", answer.reasons, answer.history, answer.personal),
         *(answer.survey or "", answer.channel or "", answer.locale or "", answer.medium or "", answer.callback_ms),
         *(answer.age_group or "", answer.attributes, answer.case_id or "", answer.not_raised or "", int(answer.erased)),
+        answer.reask_of or "",
     )
 
 
@@ -234,7 +236,12 @@ def _case(case: Case) -> Row:
         *(case.callback_ms, case.personal, case.joined_into or "", case.version),
         *(case.contacted_ms, case.agreed_ms, case.snoozed_until_ms, case.snoozed_from or "", case.resolved_ms),
         *(case.cause or "", case.attempts, case.contacts, case.notes),
+        *(case.reask_due_ms, *_reask(case.reask), case.reask_of or ""),
     )
+
+
+def _reask(pair: Reask | None) -> Row:
+    return ("", None, None) if pair is None else (pair.response_id, pair.score, pair.answered_ms)
 
 
 def _event(event: FollowupEvent) -> Row:

@@ -17,7 +17,7 @@ from schemas.followups import FollowupEvent
 from schemas.generations import FIRST, Generation
 from schemas.policies import TeamPolicy
 from schemas.topics import TEAM_POLICIES
-from services.alerts.grouping import TOLD
+from services.alerts.grouping import ASKING, TOLD
 from services.alerts.kafka import Backlog, kept_up, partitions_of
 from services.alerts.outlets import Route
 from services.alerts.people import People, Text, Whose
@@ -123,7 +123,8 @@ class Telling:
         """One answer an event, in their order. The same events get the same answers: time is that of the event.
 
         What is said of a case is routed anew each time, to whoever is on call then. How it goes on (somebody has it,
-        it is resolved) is told to all who have been told of the case, and to nobody else.
+        it is resolved) is told to all who have been told of the case, and to nobody else. That the customer is to be
+        asked again is work for a machine: every outlet of the team may have it.
         """
         await self._book.read.wait()
         following = {event.case.case_id for event in events if event.kind not in TOLD}
@@ -133,7 +134,7 @@ class Telling:
         for event in events:
             case = event.case
             team = self._book.of(case.team)
-            if team is None or not (team.targets or team.routes or team.escalation):
+            if team is None or not (team.targets or team.routes or team.escalation) or event.kind in ASKING:
                 due: Due = dict.fromkeys(self._usual(case, event.at_ms), 0)
             elif event.kind in TOLD:
                 due = self._routed(team, event, comments.get((case.team, case.response_id)))

@@ -74,6 +74,10 @@ def line_of(case: dict[str, Any]) -> str:
         parts.append(f"due {minute_text(case['due_at'])}")
     if case["cause"]:
         parts.append(f"cause {printable(case['cause'], 100)}")
+    if case.get("reask"):  # a service of an earlier version does not say
+        parts.append(f"asked again: {case['score']} → {case['reask']['score']}")
+    elif case.get("reask_due_at"):
+        parts.append(f"asked again {minute_text(case['reask_due_at'])}")
     return ", ".join(parts)
 
 

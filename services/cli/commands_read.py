@@ -90,6 +90,22 @@ def followups(
 
 
 @app.command()
+def recovery(
+    team: Annotated[str, typer.Argument(help="The team.")],
+    since: Annotated[str | None, typer.Option("--from", help="Only those asked after this time, ISO 8601.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Only those asked up to this time, ISO 8601.")] = None,
+    data: Data = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Show what customers say who were asked again after their case was resolved."""
+    from services.cli import recovered
+
+    recovered.show(team, {"from": since, "to": until}, data, url, key, as_json=as_json)
+
+
+@app.command()
 def tail(
     team: Annotated[str | None, typer.Option(help="Only this team.")] = None,
     count: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,

@@ -93,6 +93,7 @@ class Reader:
             callback_ms=callback,
             age_group=respondent.age_group,
             attributes=found.attributes or {},
+            reask_of=found.reask_of,
         )
         key = person = None
         # A revision without text must still replace the text of the one before it.
@@ -137,7 +138,7 @@ class Reader:
             except ValueError as error:
                 yield FieldError("respondent.callback_at", str(error))
         if caller.widget:
-            for name in ("revision", "test"):
+            for name in ("revision", "test", "reask_of"):
                 if value.get(name) is not None:
                     yield FieldError(name, "may not be set with a widget key")
         elif value.get("revision") and not keyed and value.get("response_id") is None and answered is None:

@@ -41,7 +41,7 @@ SELECT
     team, response_id, version,
     toUnixTimestamp64Milli(event_at) AS event_ms, toUnixTimestamp64Milli(known_at) AS known_ms,
     score, revision, respondent, reasons, history, survey, channel, locale, medium,
-    toUnixTimestamp64Milli(callback_at) AS callback_ms, age_group, attributes, case_id, not_raised
+    toUnixTimestamp64Milli(callback_at) AS callback_ms, age_group, attributes, case_id, not_raised, reask_of
 FROM
 (
     SELECT *
@@ -106,6 +106,7 @@ class AnswerRow(msgspec.Struct, frozen=True):
     attributes: dict[str, str]
     case_id: str
     not_raised: str
+    reask_of: str
 
 
 class _Newest(msgspec.Struct, frozen=True):

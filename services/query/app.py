@@ -33,6 +33,7 @@ from services.query import (
     routes_live,
     routes_pages,
     routes_policies,
+    routes_recovery,
     routes_scores,
     routes_stored,
 )
@@ -54,7 +55,7 @@ _DRAIN_S: Final = 10
 
 _ROUTES: Final = (
     *(routes_scores, routes_explain, routes_answers, routes_stored),
-    *(routes_followups, routes_acts, routes_policies, routes_alarms, routes_live, routes_pages),
+    *(routes_followups, routes_acts, routes_recovery, routes_policies, routes_alarms, routes_live, routes_pages),
 )
 
 

@@ -18,6 +18,7 @@ from services.query.spark import Spark, spark
 from services.query.views import Numbers, numbers
 from services.query.words import (
     CHANCE,
+    again_text,
     ago_text,
     answers_text,
     change_text,
@@ -97,6 +98,7 @@ class CaseCard:
     comment: str
     owner: str
     progress: str
+    again: str
     clocks: list[Clock]
     overdue: bool
     allowed: tuple[ActKind, ...]
@@ -277,6 +279,7 @@ def _case_card(row: CaseRow, comment: str, causes: list[str], now_ms: int) -> Ca
         comment=excerpt(comment),
         owner=row.owner,
         progress=contacts_text(row.contacts, row.attempts),
+        again=again_text(row.reask_score, row.reask_of),
         clocks=clocks,
         overdue=any(clock.overdue for clock in clocks),
         allowed=allowed(row.state),

@@ -25,7 +25,9 @@ _COLUMNS: Final = """
     toUnixTimestamp64Milli(callback_at) AS callback_ms, joined_into, version,
     toUnixTimestamp64Milli(contacted_at) AS contacted_ms, toUnixTimestamp64Milli(agreed_at) AS agreed_ms,
     toUnixTimestamp64Milli(snoozed_until) AS snoozed_until_ms, snoozed_from,
-    toUnixTimestamp64Milli(resolved_at) AS resolved_ms, cause, attempts, contacts, notes"""
+    toUnixTimestamp64Milli(resolved_at) AS resolved_ms, cause, attempts, contacts, notes,
+    toUnixTimestamp64Milli(reask_due_at) AS reask_due_ms, reask_response_id, reask_score,
+    toUnixTimestamp64Milli(reask_answered_at) AS reask_answered_ms, reask_of"""
 
 # The clock that runs: the first contact until it is made; then the resolution, or before it a callback that was agreed;
 # none once the case is closed.
@@ -139,6 +141,11 @@ class CaseRow(msgspec.Struct, frozen=True):
     attempts: int
     contacts: int
     notes: list[str]
+    reask_due_ms: int | None
+    reask_response_id: str
+    reask_score: int | None
+    reask_answered_ms: int | None
+    reask_of: str
 
     @property
     def active(self) -> bool:
@@ -280,6 +287,11 @@ def row_of(case: Case) -> CaseRow:
         attempts=case.attempts,
         contacts=case.contacts,
         notes=list(case.notes),
+        reask_due_ms=case.reask_due_ms,
+        reask_response_id=case.reask.response_id if case.reask else "",
+        reask_score=case.reask.score if case.reask else None,
+        reask_answered_ms=case.reask.answered_ms if case.reask else None,
+        reask_of=case.reask_of or "",
     )
 
 

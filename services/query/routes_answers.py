@@ -77,6 +77,7 @@ def response_view(row: AnswerRow, personal: Personal | None) -> ResponseView:
         attributes=row.attributes,
         case_id=row.case_id or None,
         not_raised=row.not_raised or None,
+        reask_of=row.reask_of or None,
         comment=None if personal is None else personal.comment or None,
         contact=contact_view(personal),
         answers={} if personal is None else personal.replies(),

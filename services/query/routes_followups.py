@@ -17,7 +17,7 @@ from services.query.deps import READ_AT_LEAST, Own
 from services.query.followups import CaseRow, EventRow, Order, Place
 from services.query.params import Cursor, Instant, Limit, TeamFilter, decode_cursor, encode_cursor, epoch_ms, from_ms
 from services.query.people import Personal, look_up
-from services.query.routes_answers import contact_view
+from services.query.routes_answers import BANDS, contact_view
 from services.query.views import (
     CaseAnswerView,
     CaseEventView,
@@ -25,8 +25,10 @@ from services.query.views import (
     FollowupsView,
     FollowupView,
     OverdueView,
+    ReaskView,
 )
 from stream.domain.moves import allowed
+from stream.domain.scores import band_of
 
 router = APIRouter(prefix="/v1", tags=["follow-ups"], dependencies=READ_AT_LEAST)
 
@@ -116,10 +118,24 @@ def case_members(case: CaseRow, personal: Personal | None, now_ms: int) -> dict[
         "cause": case.cause or None,
         "attempts": case.attempts,
         "contacts": case.contacts,
+        "reask_due_at": _time(case.reask_due_ms),
+        "reask": _reask_view(case),
+        "reask_of": case.reask_of or None,
         "allowed": list(allowed(case.state)),
         "comment": None if personal is None else personal.comment or None,
         "contact": contact_view(personal),
     }
+
+
+def _reask_view(case: CaseRow) -> ReaskView | None:
+    if case.reask_score is None or case.reask_answered_ms is None:
+        return None
+    return ReaskView(
+        response_id=case.reask_response_id,
+        score=case.reask_score,
+        band=BANDS[band_of(case.reask_score)],
+        answered_at=from_ms(case.reask_answered_ms),
+    )
 
 
 def _time(at_ms: int | None) -> datetime | None:

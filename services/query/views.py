@@ -232,6 +232,7 @@ class ResponseView(View):
     attributes: dict[str, str]
     case_id: str | None = Field(description="the follow-up it belongs to")
     not_raised: str | None = Field(description="why a counted detractor has none")
+    reask_of: str | None = Field(description="the follow-up about which the customer was asked again")
     comment: str | None
     contact: ContactView | None
     answers: dict[str, str | int | float | bool | None] = Field(description="free replies to other questions")
@@ -250,6 +251,15 @@ class OverdueView(View):
 
     contact: bool
     resolve: bool
+
+
+class ReaskView(View):
+    """What the customer answered when they were asked again: to be held against the case's `score`."""
+
+    response_id: str
+    score: int
+    band: Literal["detractor", "passive", "promoter"]
+    answered_at: datetime
 
 
 class FollowupView(View):
@@ -283,6 +293,9 @@ class FollowupView(View):
     cause: str | None = Field(description="why the customer was unhappy, as the resolution says")
     attempts: int = Field(description="to contact the customer")
     contacts: int = Field(description="that came about, in both directions")
+    reask_due_at: datetime | None = Field(description="when the customer is to be asked again, or was; null: neither")
+    reask: ReaskView | None
+    reask_of: str | None = Field(description="the case that the opening answer was itself asked again about")
     allowed: list[ActKind] = Field(description="what may be done with it in its state")
     comment: str | None
     contact: ContactView | None

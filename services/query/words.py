@@ -158,6 +158,18 @@ def contacts_text(contacts: int, attempts: int) -> str:
     return f"contacted {times(contacts)}" + (f" in {attempts} attempts" if attempts > contacts else "")
 
 
+def again_text(score: int | None, reask_of: str) -> str:
+    """Of a case whose customer was asked again: what they say now, or that this is what came of an earlier case.
+
+    >>> again_text(None, ""), again_text(9, "")
+    ('', 'asked again: 9')
+    >>> again_text(3, "fd1a")
+    'unhappy again, after an earlier case; asked again: 3'
+    """
+    parts = ["unhappy again, after an earlier case"] if reask_of else []
+    return "; ".join(parts if score is None else [*parts, f"asked again: {score}"])
+
+
 def excerpt(comment: str, longest: int = 220) -> str:
     """The beginning of a comment, cut between words."""
     text = " ".join(comment.split())

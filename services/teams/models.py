@@ -91,15 +91,17 @@ class Calendar(Table):
 
 
 class Clocks(Table):
-    """What is promised, in the team's working time; `raise_within` is plain time.
+    """What is promised, in the team's working time; `raise_within` and `reask_after` are plain time.
 
     `raise_within`: an answer older than this is counted, but nobody is called about it.
+    `reask_after`: so long after a case was resolved the customer is to be asked again.
     """
 
     contact: Length = Field("10h", validate_default=True)
     resolve: Length = Field("3d", validate_default=True)
     raise_within: Length = Field("7d", validate_default=True)
     reminders: Annotated[tuple[Length, ...], Field(max_length=MOST_POINTS)] = ()
+    reask_after: Length | None = None
 
 
 class Level(Table):

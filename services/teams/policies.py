@@ -76,4 +76,5 @@ def over(team: Team, document: Mapping[str, Any], span: calendars.Interval) -> P
         raise_within_ms=clocks.raise_within.ms(),
         root_causes=team.root_causes,
         config=dict(document),
+        reask_ms=None if clocks.reask_after is None else clocks.reask_after.ms(),
     )

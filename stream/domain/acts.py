@@ -12,7 +12,7 @@ from msgspec import structs
 
 from schemas.feedback import Act, ActKind
 from schemas.followups import Case, Kind, Refused, RefusedFor, State
-from stream.domain import cases, followups, ids, keys, policies
+from stream.domain import cases, followups, ids, keys, policies, reasks
 from stream.domain.moves import MOVES, Signal, allowed, waking
 from stream.domain.work import Work
 
@@ -53,6 +53,7 @@ def apply(work: Work, team: str, act: Act) -> None:
     kind: Kind = "followup.contact_failed" if signal == "attempt" else KINDS[act.kind]
     if act.kind == "resolve":
         cases.release(work, case)
+        case = reasks.promised(work, case)
     cases.tell(work, _done(cases.moved(case, signal), case.state, act, work.known_ms), kind, None, act)
 
 

@@ -12,12 +12,12 @@ from msgspec import structs
 
 from schemas.changes import Cause
 from schemas.feedback import Answer, Exclude, Include, Reason
-from stream.domain import expiry, followups, keys
+from stream.domain import expiry, followups, keys, reasks, values
 from stream.domain.minutes import HORIZON, HORIZON_MS, MINUTE_MS
 from stream.domain.reading import Unusable
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
-from stream.domain.values import NOT_GIVEN, Context, Newest, Resolved
+from stream.domain.values import NOT_GIVEN, Context, Newest, Reasked, Resolved
 from stream.domain.work import Work
 
 UNKNOWN_ORIGINAL: Final = Unusable("unknown_original", "a revision of an unknown answer needs answered_at")
@@ -60,6 +60,8 @@ def apply(
         new = _resolved(answer, old.event_ms, old.first_offset, old.history, old.case_id, marks)
         revise(work, team, key, respondent, answer.response_id, old, new, "revision")
         follow = True
+    if answer.reask_of is not None or type(old) is Reasked:
+        reasks.follow(work, team.name, answer.response_id, old, new)
     if follow:
         new = followups.follow(work, team.name, answer.response_id, old, new, appended_ms)
     work.put_answer(key, new)
@@ -89,6 +91,7 @@ def mark(work: Work, team: TeamBatch, key: bytes, command: Exclude | Include, ap
     new = structs.replace(old, marks=marks, reasons=reasons, not_raised=None)
     respondent = None if old.respondent is None else keys.text(old.respondent)
     revise(work, team, key, respondent, response_id, old, new, "exclusion" if excluded else "inclusion")
+    reasks.follow(work, team.name, response_id, old, new)
     new = followups.follow(work, team.name, response_id, old, new, appended_ms)
     work.put_answer(key, new)
     team.say(response_id, new)
@@ -130,7 +133,7 @@ def _resolved(
             answer.age_group,
             answer.attributes,
         )
-    return Resolved(
+    found = Resolved(
         event_ms,
         first_offset,
         history,
@@ -145,9 +148,10 @@ def _resolved(
         context,
         marks,
     )
+    return found if answer.reask_of is None else values.reasked(found, answer.reask_of)
 
 
-def carried(answer: Answer, first_offset: int, case_id: str, marks: dict[str, bool] | None) -> Resolved:
+def carried(answer: Answer, first_offset: int, case_id: str | None, marks: dict[str, bool] | None) -> Resolved:
     """An answer as a carry tells it (`schemas.carries`)."""
     return _resolved(
         answer,

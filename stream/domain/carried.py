@@ -23,6 +23,10 @@ def flaw(carry: Carry) -> str | None:
         ids += (case.case_id, case.response_id, *case.answers, *case.notes)
         numbers += (case.n, case.raised_ms, case.changed_ms, case.contact_due_ms, case.resolve_due_ms, case.version)
         numbers += (case.snoozed_until_ms or 0, case.agreed_ms or 0, case.attempts, case.contacts)
+        numbers.append(case.reask_due_ms or 0)
+        if case.reask is not None:
+            ids.append(case.reask.response_id)
+            numbers += (case.reask.score, case.reask.answered_ms)
         asleep = case.state == "snoozed"
         if (case.snoozed_until_ms is not None, case.snoozed_from in WAKING) != (asleep, asleep):
             return "a snoozed case knows until when, and from where"

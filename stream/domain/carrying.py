@@ -18,7 +18,7 @@ from schemas.carries import CarriedAnswer, Carry
 from schemas.feedback import Answer, CarryWindows
 from schemas.followups import Case
 from schemas.policies import TeamPolicy
-from stream.domain import answers, cases, clocks, erasure, expiry, ids, keys, policies, values
+from stream.domain import answers, cases, clocks, erasure, expiry, ids, keys, policies, reasks, values
 from stream.domain.minutes import ceil_minute
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import FOLD_VERSION, NOT_GIVEN, OPEN, PLAIN, Meta, Newest, Resolved
@@ -67,9 +67,12 @@ def _carries(work: Work, as_of: int, team: str, case_id: str) -> Iterator[Carry]
         return
     listed = [(name, work.answer(keys.answer(team, name))) for name in case.answers]
     erased = tuple(name for name, found in listed if found is not None and found.erased)
+    names = dict.fromkeys(cases.members(work, case))
+    if case.reask is not None:
+        names[case.reask.response_id] = None
     old = [
         _carried(name, found)
-        for name in cases.members(work, case)
+        for name in names
         if (found := work.answer(keys.answer(team, name))) is not None
         and found.first_offset != NOT_GIVEN
         and not found.erased
@@ -104,6 +107,7 @@ def _carried(response_id: str, found: Resolved) -> CarriedAnswer:
         respondent=found.respondent,
         test="test" in found.reasons,
         personal=found.personal,
+        reask_of=values.reask_of(found),
         **structs.asdict(context),
     )
     return CarriedAnswer(answer, found.first_offset, found.marks)
@@ -221,6 +225,7 @@ def _join(work: Work, team: TeamBatch, other: Case, case: Case) -> None:
         resolved_ms=None,
         cause=None,
     )
+    joined = reasks.stopped(work, joined)
     cases.tell(work, joined, "followup.joined", other.response_id)
     for response_id in answers_of:
         _bring_home(work, team, response_id, case)
@@ -254,7 +259,8 @@ def _answers(work: Work, team: TeamBatch, carry: Carry, case: Case) -> None:
         if ceil_minute(answer.answered_ms or 0) >= work.closed or (found is not None and not _is_only_marked(found)):
             continue
         marks = carried.marks if found is None else {**(carried.marks or {}), **(found.marks or {})}
-        one = answers.carried(answer, carried.first_offset, case.case_id, marks)
+        own = _only_paired(case, answer.response_id)
+        one = answers.carried(answer, carried.first_offset, None if own else case.case_id, marks)
         work.put_answer(key, one)
         expiry.block(work, minute).append(key)
         if one.respondent is None:
@@ -266,6 +272,11 @@ def _answers(work: Work, team: TeamBatch, carry: Carry, case: Case) -> None:
         if not one.reasons and (newest is None or (newest.event_ms, newest.first_offset) < place):
             newest = Newest(*place, answer.response_id, one.score, one.history)
             work.put_newest(team.prefixes.newest + respondent, newest)
+
+
+def _only_paired(case: Case, response_id: str) -> bool:
+    """Whether an answer came of asking again about a case, and is none of those in it; another one may fetch it."""
+    return case.reask is not None and response_id == case.reask.response_id and response_id not in case.answers
 
 
 def _is_only_marked(found: Resolved) -> bool:

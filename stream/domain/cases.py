@@ -29,7 +29,8 @@ def is_detractor(resolved: Resolved | None) -> bool:
 
 def blank(case: Case) -> Case:
     """Without what the opening answer came with."""
-    return structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None, attributes={})
+    plain = structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None, attributes={})
+    return structs.replace(plain, reask_of=None)
 
 
 def emptied(case: Case) -> Case:

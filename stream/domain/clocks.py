@@ -26,14 +26,17 @@ class Point(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """Something to be said of a case when `due_ms` has come. Their order is that in which they are said."""
 
     due_ms: int
-    clock: Clock | None  # None: its sleep is over
+    clock: Clock | None  # None: its sleep is over, or the customer is to be asked again
     step: int  # index in STEPS
     level: int = 0  # of an escalation, from 1
 
 
 POINTS: Final[Codec[list[Point]]] = Codec(list[Point])
-STEPS: Final[tuple[Kind, ...]] = ("followup.reminder", "followup.breached", "followup.escalated", "followup.woke")
-REMIND, BREACH, ESCALATE, WAKE = range(4)
+STEPS: Final[tuple[Kind, ...]] = (
+    *("followup.reminder", "followup.breached", "followup.escalated", "followup.woke"),
+    "followup.reask",
+)
+REMIND, BREACH, ESCALATE, WAKE, REASK = range(5)
 
 # What is said in which state: acknowledged, nobody further up is told of the first contact any more; contacted, that
 # promise is kept, but a callback that was agreed since is one more; snoozed, nothing is said but that a promise is
@@ -107,6 +110,8 @@ def _points(policy: Policy, case: Case) -> list[Point]:
         contact = Point(case.contact_due_ms, "contact", BREACH)
         resolve = Point(case.resolve_due_ms, "resolve", BREACH)
         return [contact, resolve] if contact.due_ms <= resolve.due_ms else [resolve, contact]
+    if case.state == "resolved":
+        return [] if case.reask_due_ms is None else [Point(case.reask_due_ms, None, REASK)]
     points: list[Point] = []
     hours, until_ms = policy.open, policy.until_ms
     contacted = case.state == "contacted" or case.snoozed_from == "contacted"

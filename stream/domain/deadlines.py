@@ -1,4 +1,5 @@
-"""What falls due as time passes, told in the order of (due, case): reminders, broken promises, escalations, awakenings.
+"""What falls due as time passes, told in the order of (due, case): reminders, broken promises, escalations, awakenings,
+and that a customer is to be asked again.
 
 Stream time fires them, to the millisecond, before the record that has moved it is applied: so the log's order decides
 whether somebody was in time, and a replay decides the same. Each is told as of the moment when it fell due.
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from stream.domain import cases, clocks, keys
+from stream.domain import cases, clocks, keys, reasks
 from stream.domain.minutes import ceil_minute
 from stream.domain.view import UNLIMITED, View
 
@@ -49,7 +50,11 @@ def _tell(work: Work, key: bytes, raw: bytes) -> None:
     due_ms, case_id, team = keys.split_deadline(key)
     case = cases.known(work, team, case_id)
     for point in clocks.POINTS.unpack(raw):
+        kind = clocks.STEPS[point.step]
         if point.step == clocks.WAKE:
             case = cases.awake(case)
+        elif point.step == clocks.REASK and reasks.is_withheld(work, case):
+            kind = "followup.reask_withheld"
+            case = structs.replace(case, reask_due_ms=None)
         case = structs.replace(case, n=case.n + 1, changed_ms=due_ms, version=work.version)
-        case = cases.say(work, case, clocks.STEPS[point.step], clock=point.clock, level=point.level or None)
+        case = cases.say(work, case, kind, clock=point.clock, level=point.level or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from stream.domain import answers, expiry, followups, keys
+from stream.domain import answers, expiry, followups, keys, reasks
 from stream.domain.minutes import HORIZON
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import NOT_GIVEN, Resolved
@@ -29,6 +29,7 @@ def erase(work: Work, team: TeamBatch, key: bytes, response_id: str, kind: str =
     new = Resolved(old.event_ms, old.first_offset, old.history, 0, 0, "", reasons=("erased",), erased=True)
     answers.revise(work, team, key, None, response_id, old, new, "erasure")
     followups.forget(work, team.name, response_id, old)
+    reasks.follow(work, team.name, response_id, old, new)
     _never_leaves(work, key)
     team.say(response_id, new)
     team.finish(response_id, kind)

@@ -4,11 +4,11 @@ What has come is listed under the minute it is to leave at, in blocks of 64 offs
 log is cut into batches changes nothing about it. When stream time reaches the minute, the list is gone through.
 
 An `r` key on a list is an answer. Its pane leaves, which is as old or older, and so does the answer, with its place
-among its respondent's answers, unless it is in a case: then it leaves with that. An erased one stays erased. A `c` key
-is a case: it leaves 400 days after its last change, its notes with it, and an open one stays. A `k` key is a command
-that has been decided on. What outlives the log is said again in it (`stream.domain.carrying`): an open case (`o`),
-windows (`v`) and policies (`t`) every four weeks, an erased id (`e`) every 400 days. An `m` key stands for the `r` key
-of which only marks are known.
+among its respondent's answers, unless it is in a case, or is what asking again about one came to: then it leaves with
+that. An erased one stays erased. A `c` key is a case: it leaves 400 days after its last change, its notes with it, and
+an open one stays. A `k` key is a command that has been decided on. What outlives the log is said again in it
+(`stream.domain.carrying`): an open case (`o`), windows (`v`) and policies (`t`) every four weeks, an erased id (`e`)
+every 400 days. An `m` key stands for the `r` key of which only marks are known.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from schemas.followups import Case
 from stream.domain import ids, keys, values
 from stream.domain.minutes import HORIZON, MINUTES_A_DAY, ceil_minute
-from stream.domain.values import NOT_GIVEN, OPEN, Resolved
+from stream.domain.values import NOT_GIVEN, OPEN, Reasked, Resolved
 from stream.domain.view import UNLIMITED
 
 if TYPE_CHECKING:
@@ -125,9 +127,17 @@ def _answer(work: Work, key: bytes) -> None:
     if answer.erased:
         return
     case = _case_of(work, name, response_id, answer)
-    minute = 0 if case is None else leaves_at(work, case)
-    if minute > work.minute:
-        block(work, minute).append(key)
+    minutes = [] if case is None else [leaves_at(work, case)]
+    if type(answer) is Reasked:
+        own_leaves = all(minute <= work.minute for minute in minutes)
+        paired = _tells_of(work, name, response_id, answer)
+        if paired is not None:  # so that it can be erased as long as a case tells of it
+            minutes.append(leaves_at(work, paired))
+        if own_leaves and answer.case_id is not None and minutes:
+            work.put_answer(key, structs.replace(answer, case_id=None))
+    later = [minute for minute in minutes if minute > work.minute]
+    if later:
+        block(work, min(later)).append(key)
         return
     if answer.respondent is not None:
         respondent = keys.text(answer.respondent)
@@ -143,6 +153,12 @@ def _case_of(work: Work, team: str, response_id: str, answer: Resolved) -> Case 
     if answer.case_id is not None:
         return work.case(team, answer.case_id)
     return None if answer.respondent is None else work.case(team, ids.uuid5(team, response_id))
+
+
+def _tells_of(work: Work, team: str, response_id: str, answer: Reasked) -> Case | None:
+    """The case that tells of an answer as what asking again came to (`stream.domain.reasks`); None for none."""
+    case = work.case(team, answer.reask_of)
+    return case if case is not None and case.reask is not None and case.reask.response_id == response_id else None
 
 
 def leaves_at(work: Work, case: Case) -> int:

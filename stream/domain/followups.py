@@ -13,7 +13,7 @@ from msgspec import structs
 
 from schemas.feedback import Act
 from schemas.followups import Case, Kind, State
-from stream.domain import cases, clocks, expiry, ids, keys, policies
+from stream.domain import cases, clocks, expiry, ids, keys, policies, reasks, values
 from stream.domain.moves import Signal, move
 from stream.domain.values import OPEN, PLAIN, Resolved
 from stream.domain.work import Work
@@ -119,6 +119,9 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         callback_ms=context.callback_ms,
         personal=new.personal,
         attributes=context.attributes,
+        reask_due_ms=before.reask_due_ms if before else None,
+        reask=before.reask if before else None,
+        reask_of=values.reask_of(new),
     )
     cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
     cases.hold(work, case)
@@ -141,6 +144,7 @@ def _update(work: Work, case: Case, response_id: str, new: Resolved) -> Case:
             medium=context.medium,
             callback_ms=context.callback_ms,
             attributes=context.attributes,
+            reask_of=values.reask_of(new),
         )
         if case.callback_ms != callback_ms and case.agreed_ms is None:  # another time is asked for, or none
             case = clocks.start_contact(work, case)
@@ -216,7 +220,7 @@ def _leave(work: Work, case: Case, response_id: str, new: Resolved, appended_ms:
 def reopen(work: Work, case: Case, signal: Signal, response_id: str | None, act: Act | None = None) -> Case:
     """Somebody is to see to it again: the same case, with new clocks; the respondent's younger one joins it."""
     case = structs.replace(cases.moved(case, signal), contacted_ms=None, agreed_ms=None, resolved_ms=None, cause=None)
-    case = clocks.start(work, case)
+    case = clocks.start(work, reasks.stopped(work, case))
     expiry.list_open(work, case)
     other = cases.open_case_of(work, case.team, case.respondent)
     case = cases.tell(work, case, "followup.reopened", response_id, act)

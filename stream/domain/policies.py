@@ -66,6 +66,8 @@ def flaw(policy: Policy) -> str | None:
     for name in ("contact_ms", "resolve_ms", "raise_within_ms"):
         if not 0 < getattr(policy, name) <= LONGEST_MS:
             return f"{name} is more than 0 and at most 366 days"
+    if policy.reask_ms is not None and not 0 < policy.reask_ms <= LONGEST_MS:
+        return "reask_ms is more than 0 and at most 366 days"
     for name in ("remind_ms", "escalate_ms"):
         if not _are_points(getattr(policy, name)):
             return f"{name} are at most {MOST_POINTS} different times from 0 to 366 days"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, TeamChanges, WindowMove
 from schemas.scores import Counts, TeamScores, WindowScore
 from stream.domain import ids, keys, values, windows
 from stream.domain.scores import BANDS
-from stream.domain.values import Resolved, Team
+from stream.domain.values import Reasked, Resolved, Team
 from stream.domain.view import UNLIMITED, UNREAD
 
 if TYPE_CHECKING:
@@ -226,6 +228,8 @@ class TeamBatch:
                 resolved.erased,
             )
         )
+        if type(resolved) is Reasked:
+            self.answers[-1] = structs.replace(self.answers[-1], reask_of=resolved.reask_of)
 
     def store(self, changes: dict[bytes, bytes | None]) -> None:
         """Add the changed keys of the windows and panes."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from schemas.followups import Case, State
 from schemas.policies import TeamPolicy
 from stream.domain import minutes
+from stream.domain.keys import UUID_BYTES
 
 VERSION: Final = b"\x01"
 FOLD_VERSION: Final = 4  # grows when the fold would give other values for the same log: the state is then rebuilt
@@ -59,6 +61,15 @@ class Resolved(msgspec.Struct, array_like=True, frozen=True, gc=False):
     def minute(self) -> int:
         """The pane of its event time (minutes since 1970, UTC)."""
         return -(-self.event_ms // 60_000)
+
+
+class Reasked(Resolved, array_like=True, frozen=True, gc=False):
+    """An answer to being asked again about the case `reask_of`, whether or not there is one.
+
+    Stored, it is longer than others by this field: so they pay nothing for it, and are told apart by their length.
+    """
+
+    reask_of: str = ""
 
 
 NOT_GIVEN: Final = -1
@@ -128,7 +139,20 @@ class Codec(Generic[T]):
         return self._decoder.decode(memoryview(raw)[1:])
 
 
-RESOLVED: Final[Codec[Resolved]] = Codec(Resolved)
+class _Answers(Codec[Resolved]):
+    """Answers, `Reasked` or not."""
+
+    def __init__(self) -> None:
+        super().__init__(Resolved)
+        self._longer: msgspec.msgpack.Decoder[Resolved] = msgspec.msgpack.Decoder(Reasked)
+        self._head = self.pack(Reasked(0, 0, False, 0, 0, ""))[:2]  # the version, and how many fields there are
+
+    def unpack(self, raw: bytes) -> Resolved:
+        """The value of a stored form."""
+        return self._longer.decode(memoryview(raw)[1:]) if raw[:2] == self._head else super().unpack(raw)
+
+
+RESOLVED: Final[Codec[Resolved]] = _Answers()
 NEWEST: Final[Codec[Newest]] = Codec(Newest)
 TEAM: Final[Codec[Team]] = Codec(Team)
 META: Final[Codec[Meta]] = Codec(Meta)
@@ -136,6 +160,18 @@ WINDOWS: Final[Codec[tuple[int, ...]]] = Codec(tuple[int, ...])
 PANE: Final[Codec[list[int]]] = Codec(list[int])
 CASE: Final[Codec[Case]] = Codec(Case)
 POLICY: Final[Codec[TeamPolicy]] = Codec(TeamPolicy)
+
+
+def reask_of(resolved: Resolved) -> str | None:
+    """The case that an answer was asked for again; None for none."""
+    return resolved.reask_of if isinstance(resolved, Reasked) else None
+
+
+def reasked(resolved: Resolved, case_id: str) -> Resolved:
+    """The answer as one to being asked again about a case; as it is where that is no id."""
+    if len(case_id) != UUID_BYTES or not case_id.isascii():
+        return resolved
+    return Reasked(**structs.asdict(resolved), reask_of=case_id)
 
 
 def live_windows(raw: bytes | None) -> tuple[int, ...]:

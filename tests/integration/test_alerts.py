@@ -93,6 +93,34 @@ async def delivered(alerts: Alerts, count: int, within_s: float = 20) -> None:
     await until(enough, within_s)
 
 
+async def test_what_sends_surveys_hears_who_is_to_be_asked_again_and_nobody_else_does(
+    place: AlertsSettings, tmp_path: Path
+) -> None:
+    first = raised(at_ms=now_ms(), personal=True)
+    resolved = msgspec.structs.replace(first.case, n=3, state="resolved", resolved_ms=first.at_ms)
+    event = FollowupEvent(str(uuid.uuid4()), "followup.reask", now_ms(), resolved)
+    async with Receiver() as people, Receiver() as surveys:
+        file = tmp_path / "targets.toml"
+        file.write_text(
+            f'[targets.people]\nkind = "webhook"\nurl = "{people.url}"\nsecret = "{SECRET}"\n'
+            f'[targets.surveys]\nkind = "webhook"\nurl = "{surveys.url}"\nsecret = "{SECRET}"\n'
+            'events = ["followup.reask"]\n'
+        )
+        policy = Policy("rev", config={"targets": ["people"]})
+        await write_policy(place.kafka, TeamPolicy(first.case.team, 1, 0, policy))
+        await write_person(place.kafka, person_of(first), msgspec.json.encode(person_of(first)))
+        async with working(place.model_copy(update={"alerts_config": str(file)})) as alerts:
+            await publish(place.kafka, [first, event])
+            await delivered(alerts, 2)
+    ((_, headers, body),) = surveys.came
+    sent = Webhook(SECRET).verify(body, headers)
+    assert (sent["type"], sent["data"]["case_id"]) == ("followup.reask", first.case.case_id)
+    assert sent["data"]["respondent"]["email"] == "ane@example.com"
+    assert headers["webhook-id"] == event.event_id
+    ((_, headers, _),) = people.came
+    assert headers["webhook-id"] == first.event_id
+
+
 async def test_a_raised_case_arrives_signed_with_the_text_of_its_answer(place: AlertsSettings) -> None:
     event = raised(at_ms=now_ms(), personal=True, callback_ms=1_795_186_800_000)
     async with Receiver() as receiver, working(place, receiver.url) as alerts:

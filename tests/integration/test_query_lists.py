@@ -15,6 +15,7 @@ from tests.unit.query.samples import (
     Api,
     State,
     Tables,
+    answer_rows,
     case_row,
     clock,
     filled,
@@ -70,6 +71,80 @@ async def test_an_answer_is_shown_as_it_stands_with_its_text(tables: Tables, api
     assert found["contact"] == {"respondent_id": None, "name": "Åse", "email": None, "phone": "+4512345678"}
     assert found["answers"] == {"why": "slow", "times": 2}
     assert (found["survey"], found["callback_at"], found["attributes"]) == (None, None, {})
+
+
+async def test_an_answer_says_what_it_was_asked_again_about(tables: Tables, api: Api) -> None:
+    first = State("again", uid(2), 1, NOON_MS - HOUR_MS, NOON_MS - HOUR_MS, 1, 9)
+    tables.insert("answers", [row | {"reask_of": uid(8)} for row in answer_rows([first])])
+    [found] = (await api.ok("/v1/responses", team="again"))["items"]
+    assert (found["reask_of"], found["case_id"]) == (uid(8), None)
+
+
+def asked(number: int, score: int, now: int | None = None, **more: Any) -> dict[str, Any]:
+    """A resolved case whose customer was asked again an hour after noon, by policy; `now`: what they answered."""
+    pair = (
+        {}
+        if now is None
+        else {"reask_response_id": uid(number + 5), "reask_score": now, "reask_answered_at": AT_ONE + 60}
+    )
+    due = {"reask_due_at": AT_ONE, "changed_at": AT_ONE, "state": "resolved", "resolved_at": NOON_MS / 1000}
+    return case_row("won", number, NOON_MS, score=score) | due | pair | more
+
+
+AT_ONE = NOON_MS / 1000 + 3_600
+
+
+async def test_a_recovery_counts_each_customer_who_was_asked_again_once(tables: Tables, api: Api) -> None:
+    nobody = await api.ok("/v1/teams/nobody/recovery")
+    assert (nobody["asked"], nobody["rate"], nobody["mean_before"], nobody["pairs"]) == (0, None, None, [])
+    before = asked(9_000, 3)
+    tables.insert(
+        "followups",
+        [
+            before,
+            before | {"reask_response_id": uid(1), "reask_score": 9, "reask_answered_at": AT_ONE + 7_200, "version": 2},
+            asked(9_001, 3, 9),
+            asked(9_002, 0, 7),
+            asked(9_003, 6, 6),
+            asked(9_004, 5),
+            asked(9_005, 5, reask_due_at=AT_ONE + 86_400),  # is to be asked: has not been
+            asked(9_006, 4, 10, reask_due_at=None, reask_answered_at=AT_ONE - 7_200),  # by a tool of its own accord
+            asked(9_007, 2, reask_due_at=None),
+            asked(9_008, 2, 8) | {"team": "others"},
+        ],
+    )
+    found = await api.ok("/v1/teams/won/recovery")
+    assert (found["asked"], found["answered"], found["recovered"], found["rate"]) == (6, 5, 4, 80.0)
+    assert (found["detractors"], found["passives"], found["promoters"]) == (1, 1, 3)
+    assert (found["mean_before"], found["mean_after"]) == (3.2, 8.2)
+    assert [(pair["before"], pair["after"], pair["cases"]) for pair in found["pairs"]] == [
+        *((0, 7, 1), (3, 9, 2), (4, 10, 1), (6, 6, 1))
+    ]
+    # The time is that of the asking: after `from`, up to and with `to`.
+    for since, until, count in ((-1, 0, 5), (0, 9_000, 0), (-7_201, -7_200, 1)):
+        part = await api.ok("/v1/teams/won/recovery", from_=iso(ms_of(since)), to=iso(ms_of(until)))
+        assert part["asked"] == count
+        assert part["from"] == iso(ms_of(since))
+    status, problem, _ = await api.get("/v1/teams/won/recovery", from_=iso(NOON_MS), to=iso(NOON_MS - 1_000))
+    assert (status, problem["errors"][0]["path"]) == (422, "from")
+
+
+def ms_of(seconds: int) -> int:
+    return int(AT_ONE + seconds) * 1000
+
+
+async def test_a_case_shows_its_pair_and_when_the_customer_was_asked(tables: Tables, api: Api) -> None:
+    tables.insert("followups", [asked(9_100, 3, 9, team="pair", reask_of=uid(77))])
+    [found] = (await api.ok("/v1/followups", team="pair"))["items"]
+    one = await api.ok(f"/v1/followups/{uid(9_100)}")
+    for case in (found, one):
+        assert case["reask_due_at"] == iso(NOON_MS + HOUR_MS)
+        at = iso(NOON_MS + HOUR_MS + 60_000)
+        assert case["reask"] == {"response_id": uid(9_105), "score": 9, "band": "promoter", "answered_at": at}
+        assert case["reask_of"] == uid(77)
+    tables.insert("followups", [case_row("pair", 9_101, NOON_MS)])
+    plain = (await api.ok("/v1/followups", team="pair", state="open"))["items"][0]
+    assert (plain["reask_due_at"], plain["reask"], plain["reask_of"]) == (None, None, None)
 
 
 async def test_erased_text_is_gone_and_the_newest_text_is_shown(tables: Tables, api: Api) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from schemas.followups import FollowupEvent
 from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
+from services.alerts.grouping import ASKING
 from services.alerts.retries import Outcome
 from services.alerts.targets import notes, wording
 from services.alerts.targets.posting import TIMEOUT_S, post
@@ -48,6 +49,8 @@ class Alertmanager:
         self._timeout_s = timeout_s
 
     def wants(self, event: FollowupEvent) -> bool:
+        if event.kind in ASKING:
+            return False
         return event.kind in ("followup.raised", "followup.reopened") or event.case.state in CLOSED
 
     async def send(self, message: Message) -> Outcome:

@@ -18,7 +18,7 @@ from services.alerts.targets.mail import PORTS, Mail, Security, Server
 from services.alerts.targets.pagerduty import URL, PagerDuty, Severity
 from services.alerts.targets.reader import Reader
 from services.alerts.targets.slack import Slack
-from services.alerts.targets.webhook import SECRET_FORM, SignedWebhook, is_secret
+from services.alerts.targets.webhook import EVENTS, RAISED, SECRET_FORM, SignedWebhook, is_secret
 
 Kind = Literal["webhook", "slack", "pagerduty", "email", "alertmanager", "log"]
 Make = Callable[[Guard, aiohttp.ClientSession], Channel]
@@ -62,8 +62,12 @@ def _webhook(name: str, given: Reader, board: str) -> Made:
     for key, value in (("secret", secret), ("old_secret", old)):
         if value and not is_secret(value):
             given.wrong(key, f"must be {SECRET_FORM}")
+    events = given.texts("events", (RAISED,))
+    if unknown := sorted(set(events).difference(EVENTS)):
+        given.wrong("events", f"holds {unknown[0]!r}, which is none of {', '.join(EVENTS)}")
     secrets = tuple(value for value in (secret, old) if value)
-    return Made(given.address("url", url), lambda _, session: SignedWebhook(session, url, *secrets, name=name))
+    make: Make = lambda _, session: SignedWebhook(session, url, *secrets, name=name, events=events)  # noqa: E731
+    return Made(given.address("url", url), make)
 
 
 def _slack(name: str, given: Reader, board: str) -> Made:

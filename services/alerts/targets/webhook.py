@@ -1,4 +1,5 @@
-"""The signed webhook: one POST a raised case, as Standard Webhooks has it (standardwebhooks.com).
+"""The signed webhook: one POST a raised case, or what else it asks for, as Standard Webhooks has it
+(standardwebhooks.com).
 
 The secret's owner verifies `webhook-signature` over `webhook-id.webhook-timestamp.body`. The id is the event's, the
 same at each attempt; the timestamp is the attempt's. While a secret is changed both sign, one signature each.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,14 +17,17 @@ import aiohttp
 import msgspec
 from standardwebhooks import Webhook
 
-from schemas.followups import FollowupEvent
+from schemas.followups import Case, FollowupEvent
 from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
+from services.alerts.grouping import ASKING
 from services.alerts.retries import Outcome
 from services.alerts.targets.posting import TIMEOUT_S, post
 from services.alerts.targets.wording import iso
 
 BODY_MAX_BYTES: Final = 20_000
+RAISED: Final = "followup.raised"
+EVENTS: Final = (RAISED, *sorted(ASKING))  # what one may ask for
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 # the prefix is public
 SECRET_FORM: Final = "whsec_ and the base64 of 24 to 64 random bytes"  # noqa: S105 # says what one looks like
 
@@ -50,15 +54,17 @@ class SignedWebhook:
         *secrets: str,
         name: str = "webhook",
         timeout_s: float = TIMEOUT_S,
+        events: Collection[str] = (RAISED,),
     ) -> None:
         self.name = name
         self._session = session
         self._url = url
         self._signers: Sequence[Webhook] = [Webhook(secret) for secret in secrets]
         self._timeout_s = timeout_s
+        self._events = frozenset(events)
 
     def wants(self, event: FollowupEvent) -> bool:
-        return event.kind == "followup.raised"
+        return event.kind in self._events
 
     async def send(self, message: Message) -> Outcome:
         return await self._post(message.id, body_of(message))
@@ -100,12 +106,26 @@ def body_of(message: Message) -> bytes:
             "email": text.email if text else None,
             "phone": text.phone if text else None,
             "medium": case.medium,
-            "callback_at": iso(case.callback_ms) if case.callback_ms is not None else None,
+            "callback_at": _time(case.callback_ms),
         },
     }
+    if event.kind in ASKING:
+        data["reask"] = {"resolved_at": _time(case.resolved_ms), **_pair(case)}
     if message.missing is not None:
         data["text_missing"] = True
     return _fitting(event.kind, event.at_ms, data)
+
+
+def _pair(case: Case) -> dict[str, Any]:
+    """What the customer answered when they were asked again; nothing before that."""
+    if case.reask is None:
+        return {}
+    found = case.reask
+    return {"response_id": found.response_id, "score": found.score, "answered_at": iso(found.answered_ms)}
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else iso(at_ms)
 
 
 def _fitting(kind: str, at_ms: int, data: dict[str, Any]) -> bytes:

@@ -30,6 +30,7 @@ FIELDS: Final = (
     "channel",
     "locale",
     "test",
+    "reask_of",
     *ALIASES.values(),
 )
 FREE: Final = ("attributes.", "answers.")  # plus a name of the user's own

@@ -113,6 +113,8 @@ def _promise(team: Team) -> Iterator[tuple[str, str]]:
         yield f"escalation {number}", f"{length(level.after, day)} after: {', '.join(level.to)}"
     yield "resolution", f"within {length(clocks.resolve, day)} of working time"
     yield "followed up", f"answers not older than {clocks.raise_within.ms() / 3_600_000:g} h"
+    if clocks.reask_after is not None:
+        yield "asked again", f"{clocks.reask_after.ms() / 3_600_000:g} h after a resolution"
 
 
 def _people(configured: Configured, now_ms: int) -> Iterator[tuple[str, str]]:

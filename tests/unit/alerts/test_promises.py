@@ -149,6 +149,14 @@ async def test_how_a_case_goes_on_is_told_to_those_who_know_of_it_and_nobody_els
     assert told == [{"ben": 0}, {"mail": 0, "ada": 0}, {"ben": 0, "mail": 0, "ada": 0}]
 
 
+async def test_that_a_customer_is_to_be_asked_again_is_for_machines_whatever_the_routes(
+    book: Book, store: Store
+) -> None:
+    await store.add([Delivery("ben", event(n=1))], NOON_MS)
+    told = await telling(book, store).of([event("followup.reask", NIGHT_MS, n=2), event("followup.reasked", n=3)])
+    assert told == [{"everybody": 0}, {"everybody": 0}]
+
+
 async def test_a_team_without_a_policy_or_without_targets_is_told_as_every_team_is(store: Store) -> None:
     book = Book()
     book.read.set()

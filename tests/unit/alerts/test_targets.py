@@ -81,6 +81,10 @@ async def test_a_file_makes_each_kind_of_target_with_its_secrets_from_wherever_t
         ("colour = 1", "line 1: colour is not known here"),
         ('allow = ["10.0.0.0/99"]', "line 1: allow holds '10.0.0.0/99'"),
         ("targets = 7", "line 1: targets must hold one table"),
+        (
+            f'[targets.x]\nkind = "webhook"\nurl = "https://h"\nsecret = "{SECRET}"\nevents = ["followup.woke"]',
+            "line 5: targets.x.events holds 'followup.woke', which is none of followup.raised, followup.reask",
+        ),
         ('[targets.x]\nkind = "pigeon"', "line 2: targets.x.kind must be one of webhook, slack"),
         ("[targets.x]\nteams = []", "line 1: targets.x.kind is required"),
         ('[targets.X]\nkind = "log"', "line 1: targets.X must be named"),

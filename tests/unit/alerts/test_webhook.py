@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import aiohttp
 import msgspec
@@ -13,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from schemas.followups import Kind, Reask
 from services.alerts.channels import Message
 from services.alerts.people import Absence, Text
 from services.alerts.targets.config import BadSettings, from_variables
@@ -77,6 +79,27 @@ def test_the_body_is_the_contract_to_the_letter() -> None:
             },
         },
     }
+
+
+def test_what_asks_customers_again_is_told_whom_and_what_they_answered() -> None:
+    event = raised(at_ms=AT_MS, kind="followup.reask", state="resolved", resolved_ms=AT_MS - 1_000)
+    told = msgspec.json.decode(body_of(Message(event, TEXT)))
+    assert told["type"] == "followup.reask"
+    assert told["data"]["case_id"] == event.case.case_id
+    assert told["data"]["respondent"]["email"] == "ane@example.com"
+    assert told["data"]["reask"] == {"resolved_at": "2026-11-20T14:58:59.123Z"}
+    answered = raised(at_ms=AT_MS, kind="followup.reasked", reask=Reask("r", 9, AT_MS))
+    told = msgspec.json.decode(body_of(Message(answered, TEXT)))
+    pair = {"response_id": "r", "score": 9, "answered_at": "2026-11-20T14:59:00.123Z"}
+    assert told["data"]["reask"] == {"resolved_at": None} | pair
+
+
+async def test_a_webhook_gets_what_it_asks_for_and_nothing_else(session: aiohttp.ClientSession) -> None:
+    events = [raised(kind=kind) for kind in get_args(Kind)]
+    usual = SignedWebhook(session, "https://example.com", SECRET)
+    asking = SignedWebhook(session, "https://example.com", SECRET, events=("followup.reask",))
+    assert [event.kind for event in events if usual.wants(event)] == ["followup.raised"]
+    assert [event.kind for event in events if asking.wants(event)] == ["followup.reask"]
 
 
 def test_without_text_every_field_is_there_and_null() -> None:

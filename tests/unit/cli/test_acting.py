@@ -50,6 +50,21 @@ def test_an_act_is_sent_and_said(
     assert service.sent == [(f"POST {PATH}/{arguments[0]}", "Bearer read-key", {"actor": "kim"} | body)]
 
 
+@pytest.mark.parametrize(
+    ("members", "more"),
+    [
+        ({"reask": None, "reask_due_at": None}, ""),
+        ({"reask": None, "reask_due_at": "2026-12-07T02:49:27Z"}, ", asked again 2026-12-07 02:49"),
+        ({"reask": {"score": 9}, "reask_due_at": "2026-12-07T02:49:27Z", "score": 3}, ", asked again: 3 → 9"),
+    ],
+)
+def test_a_case_says_when_its_customer_is_asked_again_and_what_they_answered(
+    pulse: Pulse, service: FakeService, data: Path, members: dict[str, Any], more: str
+) -> None:
+    service.says(f"POST {PATH}/resolve", CASE | members)
+    assert pulse("followup", "resolve", ID, "price", "--data", str(data)).stdout == f"resolved: {LINE}{more}\n"
+
+
 def test_who_acts_is_the_user_unless_told(
     pulse: Pulse, service: FakeService, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ escalation 1   0 min after: team-leads
 escalation 2   8 h after: head-of-service
 resolution     within 24 h (3 working days) of working time
 followed up    answers not older than 168 h
+asked again    336 h after a resolution
 route 1        words lawyer or advokat or cancel* → on-call, head-of-service
 route 2        scores 0 or 1 or 2; segment attributes tier gold or platinum → on-call and on
 route 3        bands detractor; languages de → support-german

@@ -230,6 +230,47 @@ def case(number: int) -> dict[str, Any]:
     }
 
 
+RECOVERY: dict[str, Any] = {
+    "team": "support",
+    "asked": 3,
+    "answered": 2,
+    "detractors": 1,
+    "passives": 0,
+    "promoters": 1,
+    "recovered": 1,
+    "rate": 50.0,
+    "mean_before": 2.5,
+    "mean_after": 6.5,
+    "pairs": [{"before": 2, "after": 4, "cases": 1}, {"before": 3, "after": 9, "cases": 1}],
+}
+
+
+def test_a_recovery_says_how_many_were_won_back_and_from_which_score_to_which(
+    pulse: Pulse, service: FakeService, data: Path
+) -> None:
+    service.says("/v1/teams/support/recovery", RECOVERY)
+    result = pulse("recovery", "support", "--from", "2026-10-01T00:00:00Z", "--data", str(data))
+    assert service.asked == [
+        ("/v1/teams/support/recovery", {"from": "2026-10-01T00:00:00Z"}, "Bearer read-key"),
+    ]
+    lines = result.stdout.splitlines()
+    assert lines[:3] == [
+        "support: 3 customers asked again, 2 answered",
+        "recovered 1 (50 %): promoters 1, passives 0; detractors still 1",
+        "mean score 2.5 before, 6.5 now",
+    ]
+    assert [line.split() for line in lines[-2:]] == [["2", "4", "1"], ["3", "9", "1"]]
+
+
+def test_a_recovery_of_a_team_that_nobody_has_answered_says_no_more(
+    pulse: Pulse, service: FakeService, data: Path
+) -> None:
+    nobody = RECOVERY | {"asked": 1, "answered": 0, "pairs": []}
+    service.says("/v1/teams/support/recovery", nobody)
+    assert pulse("recovery", "support", "--data", str(data)).stdout == "support: 1 customer asked again, 0 answered\n"
+    assert json.loads(pulse("recovery", "support", "--json", "--data", str(data)).stdout) == nobody
+
+
 def test_followups_are_cut_to_the_limit_and_more_are_told(pulse: Pulse, service: FakeService, data: Path) -> None:
     service.says("/v1/followups", {"items": [case(1), case(2)], "next_cursor": "more"})
     result = pulse("followups", "--limit", "2", "--state", "open", "--data", str(data))

@@ -223,11 +223,27 @@ def test_answers_older_than_the_horizon_need_an_import_key() -> None:
     assert read(answered_at="2020-01-01T00:00:00Z", caller=IMPORTER).record
 
 
-def test_a_widget_may_name_a_respondent_but_neither_test_nor_revise() -> None:
+def test_a_widget_may_name_a_respondent_but_neither_test_nor_revise_nor_say_what_it_was_asked_again_about() -> None:
     assert read(caller=WIDGET, respondent={"email": "a@b.dk"}).person is not None
-    for members in ({"test": True}, {"test": False}, {"revision": 0}, {"answered_at": "2026-11-20T00:00:00Z"}):
+    for members in (
+        {"test": True},
+        {"test": False},
+        {"revision": 0},
+        {"answered_at": "2026-11-20T00:00:00Z"},
+        {"reask_of": ID},
+    ):
         with pytest.raises(Invalid):
             read(caller=WIDGET, **members)
+
+
+def test_the_case_that_a_customer_was_asked_again_about_goes_to_the_log_as_it_is() -> None:
+    assert record(reask_of=ID).reask_of == ID
+    assert record().reask_of is None
+    assert record(reask_of=ID).content != record().content
+    for wrong in (ID.upper(), "case-1", "", 7):
+        with pytest.raises(Invalid) as refused:
+            read(reask_of=wrong)
+        assert [error["path"] for error in refused.value.errors or []] == ["reask_of"]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

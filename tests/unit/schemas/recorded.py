@@ -10,6 +10,8 @@ from schemas import carries, changes, feedback, followups, people, policies, rej
 
 RESPONSE = "01890a5d-ac96-774b-bcce-b302099a8057"
 CASE = "6b1f4f8e-3b57-5c3e-9a7e-2d1f0c9b8a76"
+OTHER = "01890a5d-ac96-774b-bcce-b302099a8058"
+EARLIER = "6b1f4f8e-3b57-5c3e-9a7e-2d1f0c9b8a75"
 RESPONDENT = "b94d27b9934d3e08a52e52d7da7dabfa"
 VERSION = (1 << 48) + 41
 MINUTE = 29_833_334
@@ -258,6 +260,39 @@ RECORDED: dict[str, tuple[Any, msgspec.Struct]] = {
             ),
             clock="contact",
             level=1,
+        ),
+    ),
+    "answer-reask.v1": (
+        feedback.FeedbackRecord,
+        feedback.Answer(response_id=OTHER, score=9, content="c0ffee", reask_of=CASE),
+    ),
+    "policy-reask.v1": (feedback.FeedbackRecord, feedback.Policy("5f2c1a9be07d4c11", reask_ms=1_209_600_000)),
+    "event-reask.v1": (
+        followups.FollowupRecord,
+        followups.FollowupEvent(
+            event_id="5a54b8d1-0d0b-5c1f-9d3f-6a116f7b6d0e",
+            kind="followup.reasked",
+            at_ms=AT + 1_209_600_000,
+            case=followups.Case(
+                case_id=CASE,
+                team="team-9",
+                response_id=RESPONSE,
+                score=3,
+                state="resolved",
+                n=4,
+                raised_ms=AT,
+                changed_ms=AT + 1_209_600_000,
+                contact_due_ms=1_790_036_040_000,
+                resolve_due_ms=1_790_259_240_000,
+                answers=(RESPONSE,),
+                version=VERSION,
+                resolved_ms=AT + 9,
+                cause="price",
+                reask_due_ms=AT + 1_209_000_000,
+                reask=followups.Reask(OTHER, 9, AT + 1_209_500_000),
+                reask_of=EARLIER,
+            ),
+            response_id=OTHER,
         ),
     ),
     "event-act.v1": (

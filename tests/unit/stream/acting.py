@@ -14,7 +14,7 @@ from msgspec import structs
 from schemas.followups import Case, FollowupEvent, Refused
 from schemas.people import person_key
 from stream.domain.work import Out
-from tests.unit.stream.fakes import PARTITION, FakeState, Record
+from tests.unit.stream.fakes import PARTITION, TOLD_BY_TIME, FakeState, Record
 from tests.unit.stream.holding import OPEN, cases_of, named, resolved_of
 from tests.unit.stream.recount import Recount
 
@@ -148,6 +148,7 @@ def assert_acted(
     if act["kind"] == "reopen":  # with clocks of its own
         fields |= {"contact_due_ms": event.case.contact_due_ms, "resolve_due_ms": event.case.resolve_due_ms}
         assert min(event.case.contact_due_ms, event.case.resolve_due_ms) > truth.stream_ms
+    fields |= _asked_again(case, act["kind"], truth)
     fields |= {"n": case.n + 1, "changed_ms": truth.stream_ms, "version": event.case.version}
     fields["next_ms"] = event.case.next_ms  # see `clocking`
     assert (event.kind, event.case) == (kind, structs.replace(case, **fields))
@@ -158,12 +159,23 @@ def assert_acted(
         assert cases_of(after)[case.case_id] == event.case
 
 
+def _asked_again(case: Case, kind: str, truth: Recount) -> Fields:
+    """When the customer is due to be asked again: from a resolution on, once, and not while the case is open again."""
+    due_ms = case.reask_due_ms
+    if kind == "reopen" and due_ms is not None and due_ms > truth.stream_ms:
+        return {"reask_due_ms": None}
+    after_ms = truth.policies.get(case.team, {}).get("reask_ms")
+    if kind == "resolve" and after_ms is not None and due_ms is None and case.reask is None:
+        return {"reask_due_ms": truth.stream_ms + after_ms}
+    return {}
+
+
 ALL: Final = ("acknowledge", "assign", "note", "contact", "callback", "snooze", "resolve", "reopen")
 
 
 def time_told(event: FollowupEvent) -> bool:
     """Whether it was time that told it, and no record."""
-    return event.clock is not None or event.kind == "followup.woke"
+    return event.clock is not None or event.kind in TOLD_BY_TIME
 
 
 def _before(case: Case | None, truth: Recount) -> Case | None:

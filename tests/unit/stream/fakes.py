@@ -36,6 +36,8 @@ TEAMS: Final = tuple(
     name for name in (f"team-{i}" for i in range(100)) if topics.partition_of(name.encode()) == PARTITION
 )
 
+TOLD_BY_TIME: Final = frozenset({"followup.woke", "followup.reask", "followup.reask_withheld"})  # of no clock
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -249,7 +251,7 @@ class Run:
     @property
     def caused(self) -> list[FollowupEvent]:
         """Events that records caused, not time."""
-        return [event for event in self.events if event.clock is None and event.kind != "followup.woke"]
+        return [event for event in self.events if event.clock is None and event.kind not in TOLD_BY_TIME]
 
     @property
     def refused(self) -> list[Refused]:

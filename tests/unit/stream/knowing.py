@@ -41,7 +41,7 @@ class Kept:
         effects = fold(self._state, [record], self._partition)
         self._state.commit(effects, ())
         for key, raw in effects.changes.items():
-            if key[:1] == b"r" and raw is not None and values.RESOLVED.unpack(raw).case_id is not None:
+            if key[:1] == b"r" and raw is not None and _may_outlive(values.RESOLVED.unpack(raw)):
                 self._followed.add(keys.split_id(key))
 
     def _left_by(self, record: Record) -> set[Name]:
@@ -49,6 +49,11 @@ class Kept:
         changes = fold(self._state, [tick], self._partition).changes
         after = {**self._state.data, **changes}
         return {keys.split_id(key) for key, raw in after.items() if key[:1] == b"r" and raw is not None}
+
+
+def _may_outlive(one: values.Resolved) -> bool:
+    """Whether an answer may stay for more than 400 days: in a case, or told of by one."""
+    return one.case_id is not None or values.reask_of(one) is not None
 
 
 class KnowingRecount(Recount):

@@ -19,6 +19,7 @@ from tests.unit.stream.fakes import (
     Record,
     act_value,
     answer_value,
+    case_id,
     command_value,
     erase_respondent_value,
     note_id,
@@ -71,7 +72,13 @@ WINDOW_LISTS: Final = [
 _HOURS: Final = office_hours(40)
 # The last two are refused.
 POLICIES: Final[list[dict[str, Any]]] = [
-    {"contact_ms": HOUR, "resolve_ms": 2 * HOUR, "raise_within_ms": 30 * DAY, "remind_ms": [MINUTE, HOUR]},
+    {
+        "contact_ms": HOUR,
+        "resolve_ms": 2 * HOUR,
+        "raise_within_ms": 30 * DAY,
+        "remind_ms": [MINUTE, HOUR],
+        "reask_ms": 14 * DAY,
+    },
     {"open": _HOURS, "until_ms": _HOURS[-1] + DAY, "remind_ms": [9 * HOUR], "escalate_ms": [0, HOUR, 30 * HOUR]},
     {
         "open": _HOURS,
@@ -81,6 +88,7 @@ POLICIES: Final[list[dict[str, Any]]] = [
         "config": {"routes": [{"to": "ada"}]},
     },
     {"raise_within_ms": DAY, "root_causes": ["delay"]},
+    {"reask_ms": HOUR},
     {"open": _HOURS[::-1], "until_ms": _HOURS[-1]},
     {"contact_ms": 0},
 ]
@@ -128,6 +136,7 @@ def _log(drawn: bytes, steps: list[int]) -> list[Record]:
                 "revision": revision,
                 "test": test,
                 "survey": f"s{b[5] & 1}",
+                "reask_of": _pick([*(case_id(n, team) for n in range(4)), "of no case"] + [None] * 7, b[1] + 5 * b[5]),
             }
             given = {name: value for name, value in fields.items() if value}
             builder.append(team.encode(), answer_value(number, score, **given), skip=skip)

@@ -27,6 +27,7 @@ from tests.unit.stream.holding import (
     cases_of,
 )
 from tests.unit.stream.knowing import KnowingRecount
+from tests.unit.stream.reasking import Pairs
 
 
 class Reference:
@@ -38,6 +39,7 @@ class Reference:
         self.said = Downstream()
         self.truth = KnowingRecount(PARTITION)
         self.clocks = Clocks()
+        self.pairs = Pairs()
         self.held: dict[int, dict[bytes, bytes]] = {}  # position to the keys and values there
 
     def append(self, record: Record) -> None:
@@ -48,12 +50,13 @@ class Reference:
         self.state.commit(effects, ())
         self.said.take(effects.outputs)
         assert_named_after(record, effects.outputs)
-        before = dict(self.truth.policies)
+        before, answers = dict(self.truth.policies), dict(self.truth.answers)
         self.truth.read(record)
         policies, self.truth.policies = self.truth.policies, before
         self.clocks.check(effects.outputs, self.truth)
         self.truth.policies = policies
         assert_deadlines_hold(self.state, self.clocks.cases)
+        self.pairs.check(answers, held, effects.outputs, self.state, self.truth)
         assert_acted(record, held, effects.outputs, self.state, self.truth)
         assert_closed_panes_stay(effects.outputs, self.truth)
         assert_promised(effects.outputs, self.truth)

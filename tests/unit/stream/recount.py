@@ -53,6 +53,7 @@ class Counted:
     calls: bool
     came_with: tuple[Any, ...] = ()
     received: int = 0  # minute
+    reask_of: str | None = None
 
     @property
     def counted(self) -> bool:
@@ -243,6 +244,7 @@ class Recount:
             calls=False,
             came_with=tuple(fields.get(name) or None for name in CAME_WITH),
             received=received,
+            reask_of=_uuid(fields.get("reask_of")),
         )
         self.answers[name] = self._standing(new, at_ms, old)
         return None
@@ -301,6 +303,11 @@ class Recount:
 
     def _of(self, team: str) -> list[Counted]:
         return [answer for answer in self.answers.values() if answer.team == team and answer.counted]
+
+
+def _uuid(text: str | None) -> str | None:
+    """A case's id; what is none was not given."""
+    return text if text is not None and re.fullmatch(r"[0-9a-f-]{36}", text) else None
 
 
 def _within(answer: Counted, after_ms: int | None, until_ms: int) -> bool:

@@ -29,6 +29,7 @@ from tests.unit.stream.fakes import (
     act_value,
     answer_value,
     carries,
+    case_id,
     command_value,
     erase_respondent_value,
     note_id,
@@ -70,6 +71,7 @@ ACTS: Final = st.sampled_from(
 OUTCOMES: Final = st.sampled_from(["reached", "message_left", "replied", "no_answer", "failed"])
 TIMES: Final = st.sampled_from([HOUR, MINUTE, 3 * DAY, 0, 1, -5])
 SECONDS: Final = st.sampled_from([0, 1, 30_000, MINUTE - 1, MINUTE, MINUTE + 1])
+AGAIN: Final = st.sampled_from([None] * 4 + [0, 1, 2, 3])  # of the case of which answer they are asked again, if any
 AGES: Final = st.sampled_from(
     [2 * MINUTE, 61 * MINUTE, 25 * HOUR, 7 * DAY, 7 * DAY + 1, 29 * DAY, 91 * DAY, 400 * DAY, 400 * DAY + 1]
 )
@@ -78,6 +80,11 @@ JUMPS: Final = st.sampled_from(
 )
 HORIZONS: Final = st.sampled_from([30 * DAY, 399 * DAY, 400 * DAY, 400 * DAY + MINUTE, 401 * DAY, 431 * DAY, 900 * DAY])
 BATCH: Final = st.integers(1, 6)
+
+
+def of_case(team: str, number: int | None) -> str | None:
+    """The case that an answer may have opened."""
+    return None if number is None else case_id(number, team)
 
 
 class FoldMachine(RuleBasedStateMachine):
@@ -139,10 +146,16 @@ class FoldMachine(RuleBasedStateMachine):
         """`old`: a log of years, in which answers are forgotten, and come again."""
         self.copied, self.old = copied, old
 
-    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, test=st.sampled_from([False, False, False, True]))
-    def accept(self, which: tuple[str, int], score: int, respondent: str | None, test: bool) -> None:
+    @rule(
+        which=WHICH,
+        score=SCORES,
+        respondent=RESPONDENTS,
+        test=st.sampled_from([False, False, False, True]),
+        again=AGAIN,
+    )
+    def accept(self, which: tuple[str, int], score: int, respondent: str | None, test: bool, again: int | None) -> None:
         """An answer given now, or another content of the first revision."""
-        self.answer(which, score, 0, respondent=respondent, test=test)
+        self.answer(which, score, 0, respondent=respondent, test=test, reask_of=of_case(which[0], again))
 
     @precondition(lambda self: self.reference.log)
     @rule(back=st.integers(0, 8))
@@ -151,12 +164,22 @@ class FoldMachine(RuleBasedStateMachine):
         earlier = self.reference.log[-1 - back % len(self.reference.log)]
         self.append(earlier.key, earlier.value)
 
-    @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, up=st.sampled_from([1, 1, 1, 2, 0, -1]), age=SECONDS)
-    def revise(self, which: tuple[str, int], score: int, respondent: str | None, up: int, age: int) -> None:
+    @rule(
+        which=WHICH,
+        score=SCORES,
+        respondent=RESPONDENTS,
+        up=st.sampled_from([1, 1, 1, 2, 0, -1]),
+        age=SECONDS,
+        again=AGAIN,
+    )
+    def revise(
+        self, which: tuple[str, int], score: int, respondent: str | None, up: int, age: int, again: int | None
+    ) -> None:
         """A higher revision, other content of the same, or one that comes too late; at times of what is unknown."""
         revision = max(0, self.revisions.get(which, 0) + up)
         answered = self.builder.now_ms - age if age else None
-        self.answer(which, score, revision, respondent=respondent, answered_ms=answered)
+        given = {"answered_ms": answered, "reask_of": of_case(which[0], again)}
+        self.answer(which, score, revision, respondent=respondent, **given)
 
     @rule(which=WHICH, score=SCORES, respondent=RESPONDENTS, age=AGES | SECONDS)
     def arrive_late(self, which: tuple[str, int], score: int, respondent: str | None, age: int) -> None:
@@ -253,11 +276,13 @@ class FoldMachine(RuleBasedStateMachine):
         self.builder.now_ms += by
 
     @precondition(lambda self: self.old)
-    @rule(by=HORIZONS, which=WHICH, score=SCORES, respondent=RESPONDENTS)
-    def come_after_a_horizon(self, by: int, which: tuple[str, int], score: int, respondent: str | None) -> None:
+    @rule(by=HORIZONS, which=WHICH, score=SCORES, respondent=RESPONDENTS, again=AGAIN)
+    def come_after_a_horizon(
+        self, by: int, which: tuple[str, int], score: int, respondent: str | None, again: int | None
+    ) -> None:
         """What there is grows as old as it may, or older, and an answer comes."""
         self.builder.now_ms += by
-        self.answer(which, score, 0, respondent=respondent)
+        self.answer(which, score, 0, respondent=respondent, reask_of=of_case(which[0], again))
 
     @rule(which=WHICH, flaw=st.integers(0, 5))
     def append_what_cannot_be_used(self, which: tuple[str, int], flaw: int) -> None:

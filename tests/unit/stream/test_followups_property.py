@@ -7,14 +7,16 @@ from collections import Counter, defaultdict
 
 from hypothesis import given
 
-from schemas.followups import FollowupEvent
+from schemas.followups import Case, FollowupEvent
 from tests.unit.stream.acting import act_of
 from tests.unit.stream.fakes import PARTITION, Record, one_by_one, play
 from tests.unit.stream.holding import OPEN, assert_cases_hold, cases_of, named
 from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.logs import PROPERTY, cut_logs, logs
+from tests.unit.stream.reasking import Pairs
 
 Log = list[Record]
+ANY = OPEN | {"rescored", "withdrawn", "resolved", "joined"}
 STATE_AFTER = {
     "followup.raised": {"open"},
     "followup.answer_joined": OPEN,
@@ -28,7 +30,7 @@ STATE_AFTER = {
     "followup.callback_agreed": {"acknowledged", "contacted", "snoozed"},
     "followup.snoozed": {"snoozed"},
     "followup.resolved": {"resolved"},
-    "followup.answer_erased": OPEN | {"rescored", "withdrawn", "resolved", "joined"},
+    "followup.answer_erased": ANY,
     "followup.rescored": {"rescored"},
     "followup.withdrawn": {"withdrawn"},
     "followup.joined": {"joined"},
@@ -36,6 +38,10 @@ STATE_AFTER = {
     "followup.reminder": OPEN,
     "followup.breached": OPEN,
     "followup.escalated": OPEN,
+    "followup.reask": {"resolved"},
+    "followup.reask_withheld": {"resolved"},
+    "followup.reasked": ANY,
+    "followup.reask_forgotten": ANY,
 }
 
 
@@ -53,6 +59,19 @@ def test_every_qualifying_detractor_is_in_exactly_one_case_after_every_record(lo
         if truth.answers == before and act_of(record) is None:
             assert len(events) == said, "a record that changes no answer says nothing about a case"
         said = len(events)
+
+
+@PROPERTY
+@given(logs())
+def test_a_case_tells_of_the_first_answer_to_being_asked_again_for_as_long_as_it_counts(log: Log) -> None:
+    truth, pairs = KnowingRecount(PARTITION), Pairs()
+    cases: dict[str, Case] = {}
+    said = 0
+    for run, record in one_by_one(log):
+        before = dict(truth.answers)
+        truth.read(record)
+        pairs.check(before, cases, run.outputs[said:], run.state, truth)
+        cases, said = cases_of(run.state), len(run.outputs)
 
 
 @PROPERTY

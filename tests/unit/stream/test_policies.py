@@ -126,6 +126,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"contact_ms": 0}, "contact_ms"),
     ({"resolve_ms": 366 * DAY + 1}, "resolve_ms"),
     ({"raise_within_ms": -1}, "raise_within_ms"),
+    ({"reask_ms": 0}, "reask_ms"),
+    ({"reask_ms": 366 * DAY + 1}, "reask_ms"),
     ({"remind_ms": [HOUR, HOUR]}, "remind_ms"),
     ({"remind_ms": list(range(9))}, "remind_ms"),
     ({"escalate_ms": [-1]}, "escalate_ms"),

@@ -42,6 +42,13 @@ def test_a_team_that_sets_nothing_has_the_built_in_promise() -> None:
     assert msgspec.structs.replace(found, rev=BUILT_IN.rev) == BUILT_IN
 
 
+def test_customers_are_asked_again_after_plain_time_and_only_where_it_is_set() -> None:
+    asking = OFFICE + '[teams.t.clocks]\nreask_after = "14d"\n'
+    assert policy(asking).reask_ms == 14 * 24 * 3_600_000
+    assert policy(asking).rev != policy(OFFICE).rev
+    assert b"reask" not in msgspec.json.encode(policy(OFFICE)), "a team that asks nobody has the record it had"
+
+
 def test_the_same_team_makes_the_same_record_for_a_quarter_and_reaches_further_in_the_next() -> None:
     first, last, after = (policy(OFFICE, ms(at)) for at in ("2026-10-01", "2026-12-31T23:59", "2027-01-01"))
     assert first == last
