@@ -190,8 +190,18 @@ def _take_up(work: Work, team: TeamBatch, carry: Carry, case: Case, held: Case |
             _bring_home(work, team, response_id, case)
     if case.state in OPEN:
         cases.hold(work, case)
+    if case.reask is not None and not _brings(work, carry, case.team, case.reask.response_id):
+        case = structs.replace(case, reask=None)  # or an erasure of that answer would not find it
     cases.establish(work, case)
     return True
+
+
+def _brings(work: Work, carry: Carry, team: str, response_id: str) -> bool:
+    """Whether an answer is known, or will be by what the carry says; one younger than the horizon is in no carry."""
+    found = work.answer(keys.answer(team, response_id))
+    if found is not None and not _is_only_marked(found):
+        return not found.erased
+    return any(carried.answer.response_id == response_id for carried in carry.answers)
 
 
 def _is_older(other: Case, as_of: int) -> bool:

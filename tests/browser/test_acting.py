@@ -15,7 +15,7 @@ from msgspec import structs
 from playwright.async_api import Locator, Page, expect
 
 from schemas.feedback import Act
-from schemas.followups import Case, FollowupEvent, Refused
+from schemas.followups import Case, FollowupEvent, Reask, Refused
 from schemas.topics import FOLLOWUPS, TEAM_CHANGES, partition_of
 from services.query.app import build_app
 from stream.domain.ids import version
@@ -31,6 +31,7 @@ SHOTS = os.environ.get("TEST_SCREENSHOTS", "")
 HOUR_MS = 3_600_000
 STATES = {"acknowledge": "acknowledged", "contact": "contacted", "resolve": "resolved", "reopen": "open"}
 TIMES = {"raised_at", "changed_at", "contact_due_at", "resolve_due_at", "contacted_at", "agreed_at", "resolved_at"}
+TIMES |= {"reask_due_at", "reask_answered_at"}
 
 
 class Desk:
@@ -122,6 +123,22 @@ def of(page: Page, case: Case) -> Locator:
 
 async def shot(page: Page, name: str, tmp_path: Path) -> None:
     await page.screenshot(path=str((Path(SHOTS) if SHOTS else tmp_path) / f"acting-{name}.png"), full_page=True)
+
+
+async def test_a_case_says_that_its_customer_was_asked_again(
+    page: Page, page_errors: list[str], api: Api, desk: Desk, tmp_path: Path
+) -> None:
+    now = time.time_ns() // 1_000_000
+    once = await desk.raised(1, "support", "Still broken.", reask_of=uid(99))
+    twice = await desk.raised(2, "billing", "Charged twice.", reask=Reask(uid(700), 9, now), reask_due_ms=now - HOUR_MS)
+    plain = await desk.raised(3, "billing", "Wrong name.")
+    await opened(page, api)
+    await expect(of(page, once).locator('[data-field="again"]')).to_have_text("unhappy again, after an earlier case")
+    await expect(of(page, twice).locator('[data-field="again"]')).to_have_text("asked again: 9")
+    await expect(of(page, plain).locator('[data-field="again"]')).to_have_count(0)
+    await shot(page, "asked-again", tmp_path)
+    assert await axe_violations(page) == ""
+    assert page_errors == []
 
 
 async def test_a_case_is_taken_tried_and_resolved(

@@ -14,10 +14,15 @@ from schemas import topics
 from schemas.feedback import Act, Answer, Erase, Policy
 from schemas.followups import FollowupEvent, FollowupRecord, Kind
 from services.query.app import build_app
+from stream.comparing import compare_states
 from stream.domain import ids
+from stream.domain.fold import fold
+from stream.domain.view import UNLIMITED
+from stream.state import State, folder_of, shared_memory
 from tests.engines import Engines
 from tests.integration.stream_place import Place, Sent, record, until
 from tests.unit.query.samples import Api, served, settings
+from tests.unit.stream.fakes import FakeState
 
 pytestmark = pytest.mark.real
 
@@ -110,6 +115,26 @@ async def test_customers_are_asked_once_at_their_time_and_what_they_say_stands_b
             case = await api.ok(f"/v1/followups/{case_of(one)}")
             assert (case["reask"], case["history"][-1]["kind"]) == (None, "followup.reask_forgotten")
         assert (await api.ok(f"/v1/followups/{case_of(now[1])}"))["reask_of"] is None
+
+    assert (await worker.stop())[0] == 0
+    held = State(folder_of(place.state(), partition), shared_memory())
+    try:
+        tally = compare_states(
+            held.scan(b"", b"", b"\xff", UNLIMITED), sorted((await folded_anew(place, partition)).data.items())
+        )
+    finally:
+        held.close()
+    assert tally.compared > 20
+    assert (tally.different, tally.first) == (0, [])
+
+
+async def folded_anew(place: Place, partition: int) -> FakeState:
+    """The state of a partition by its log, one record a batch."""
+    state = FakeState()
+    for one in await place.read(topics.FEEDBACK):
+        if one.partition == partition:
+            state.commit(fold(state, [one], partition), ())
+    return state
 
 
 async def answers_of(api: Api) -> dict[str, dict[str, Any]]:

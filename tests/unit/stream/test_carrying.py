@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,8 @@ from tests.unit.stream.fakes import (
     LogBuilder,
     Record,
     Run,
+    act_value,
+    answer_value,
     carries,
     command_value,
     office_hours,
@@ -34,7 +37,7 @@ from tests.unit.stream.fakes import (
     response_id,
     windows_value,
 )
-from tests.unit.stream.holding import OPEN, assert_all_holds, cases_of
+from tests.unit.stream.holding import OPEN, assert_all_holds, cases_of, resolved_of
 from tests.unit.stream.knowing import KnowingRecount
 
 TEAM = TEAMS[0]
@@ -61,12 +64,13 @@ def of_kind(state: FakeState, *letters: bytes) -> dict[bytes, bytes]:
 class Life:
     """A log that a worker keeps up: whatever is to be carried is appended, at times days later, at times twice."""
 
-    def __init__(self, seed: int = 20_261_129, *, carry: bool = True) -> None:
+    def __init__(self, seed: int = 20_261_129, *, carry: bool = True, asks: bool = False) -> None:
         self.draw = random.Random(seed)
         self.log = LogBuilder()
         self.run = Run()
         self.carried = 0
         self._carry = carry
+        self._asks = asks
         self._looks_at = 0
 
     def append(self, key: bytes | None, value: bytes | None) -> None:
@@ -87,7 +91,7 @@ class Life:
         number, draw = 0, self.draw
         self.append(None, windows_value(60, 10_080))
         for name in TEAMS[:2]:
-            self.append(name.encode(), policy_value(contact_ms=2 * HOUR, escalate_ms=[0, HOUR]))
+            self.append(name.encode(), policy_value(contact_ms=2 * HOUR, escalate_ms=[0, HOUR], **self._asking()))
         while self.log.now_ms < START_MS + days * DAY:
             self.log.now_ms += draw.choice((HOUR, 9 * HOUR, 40 * HOUR))
             team = draw.choice(TEAMS[:2]).encode()
@@ -108,10 +112,30 @@ class Life:
                 self.append(team, command_value("erase", which))
             elif self.log.now_ms > START_MS + 500 * DAY:
                 hours = office_hours(20, self.log.now_ms)
-                self.append(team, policy_value(open=hours, until_ms=hours[-1], remind_ms=[HOUR]))
+                self.append(team, policy_value(open=hours, until_ms=hours[-1], remind_ms=[HOUR], **self._asking()))
+            if self._asks:
+                number = self._see_to_cases(number)
             self.run.outputs.clear()
             self.keep_up()
         return self.log.records
+
+    def _asking(self) -> dict[str, int]:
+        return {"reask_ms": 60 * DAY} if self._asks else {}
+
+    def _see_to_cases(self, number: int) -> int:
+        """Some cases are resolved, and some customers asked again, whether or not that was due."""
+        cases, draw = sorted(cases_of(self.run.state).values(), key=lambda case: case.case_id), self.draw
+        kind = draw.random()
+        if not cases or kind > 0.7:
+            return number
+        case = draw.choice(cases)
+        at = case.team.encode()
+        if kind < 0.4:
+            self.append(at, act_value(0, "resolve", self.log.next_offset, case_id=case.case_id))
+            return number
+        who = {"respondent": f"r{draw.randrange(60)}"} if draw.random() < 0.6 else {}
+        self.append(at, answer_value(number + 1, draw.choice((2, 6, 9, 10)), reask_of=case.case_id, **who))
+        return number + 1
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +161,36 @@ def test_a_log_without_its_beginning_comes_to_the_same_cases_policies_windows_an
     since_ms = (whole.meta.known_ms // MINUTE - HORIZON) * MINUTE
     tally = compare_states(sorted(whole.data.items()), sorted(rest.data.items()), since_ms)
     assert tally.compared > 500
+    assert (tally.different, tally.first) == (0, [])
+
+
+@pytest.mark.parametrize("kept_ms", [LOG, LOG + 29 * DAY])
+def test_so_it_does_where_customers_are_asked_again_and_what_they_say_can_still_be_erased(kept_ms: int) -> None:
+    life = Life(asks=True)
+    life.pass_years(800)
+    records, whole = life.log.records, life.run.state
+    cut = next(at for at, record in enumerate(records) if record.timestamp >= life.log.now_ms - kept_ms)
+    rest = play(records[cut:], range(0, len(records) - cut, 50)).state
+    assert of_kind(rest, b"q", b"d") == of_kind(whole, b"q", b"d")
+    assert any(case.reask_due_ms is not None and case.next_ms == case.reask_due_ms for case in cases_of(rest).values())
+    assert open_cases(rest) == open_cases(whole)
+    paired = [case for case in cases_of(rest).values() if case.reask is not None]
+    assert len(paired) > 50
+    old = 0
+    for case in paired:
+        assert case.reask is not None
+        one = resolved_of(rest, case.team, case.reask.response_id)
+        assert (values.reask_of(one), one.score) == (case.case_id, case.reask.score)
+        old += one.first_offset < records[cut].offset
+    assert old, "some are known from a carry alone"
+    forgetful = Run(rest.copy())
+    for case in paired:
+        assert case.reask is not None
+        erase = json.dumps({"type": "erase", "response_id": case.reask.response_id}).encode()
+        forgetful.fold([life.log.append(case.team.encode(), erase)])
+        assert cases_of(forgetful.state)[case.case_id].reask is None
+    since_ms = (whole.meta.known_ms // MINUTE - HORIZON) * MINUTE
+    tally = compare_states(sorted(whole.data.items()), sorted(rest.data.items()), since_ms)
     assert (tally.different, tally.first) == (0, [])
 
 
