@@ -3,6 +3,7 @@
 | event | what is pending of its case |
 | --- | --- |
 | `followup.answer_erased` | tells the case as the erasure left it |
+| `followup.reask_forgotten` | the same: what the customer answered when asked again is gone |
 | `followup.withdrawn` | is given up as `withdrawn`, and its event goes |
 | `followup.reopened` | what was given up as `withdrawn` is pending again |
 
@@ -25,7 +26,8 @@ from services.alerts.deliveries import Delivery
 from services.alerts.grouping import NEWS_SQL
 
 WITHDRAWN: Final = "withdrawn"
-AMENDING: Final[frozenset[Kind]] = frozenset({"followup.answer_erased", "followup.withdrawn", "followup.reopened"})
+_REWRITING: Final[frozenset[Kind]] = frozenset({"followup.answer_erased", "followup.reask_forgotten"})
+AMENDING: Final[frozenset[Kind]] = _REWRITING | {"followup.withdrawn", "followup.reopened"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def amend(file: sqlite3.Connection, event: FollowupEvent, now_ms: int) -> Amende
         return Amended(withdrawn=_withdraw(file, event, now_ms))
     if event.kind == "followup.reopened":
         return Amended(revived=_revive(file, event, now_ms))
-    if event.kind == "followup.answer_erased":
+    if event.kind in _REWRITING:
         return Amended(rewritten=_rewrite(file, event))
     return Amended()
 

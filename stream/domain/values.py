@@ -145,11 +145,14 @@ class _Answers(Codec[Resolved]):
     def __init__(self) -> None:
         super().__init__(Resolved)
         self._longer: msgspec.msgpack.Decoder[Resolved] = msgspec.msgpack.Decoder(Reasked)
-        self._head = self.pack(Reasked(0, 0, False, 0, 0, ""))[:2]  # the version, and how many fields there are
+        self._length = self.pack(Reasked(0, 0, False, 0, 0, ""))[1:2]  # how many fields there are
 
     def unpack(self, raw: bytes) -> Resolved:
         """The value of a stored form."""
-        return self._longer.decode(memoryview(raw)[1:]) if raw[:2] == self._head else super().unpack(raw)
+        if raw[:1] != VERSION:
+            raise ValueError(f"state value of unknown version {raw[:1]!r}")
+        decoder = self._longer if raw[1:2] == self._length else self._decoder
+        return decoder.decode(memoryview(raw)[1:])
 
 
 RESOLVED: Final[Codec[Resolved]] = _Answers()

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas.followups import FollowupEvent, Kind
+from schemas.followups import FollowupEvent, Kind, Reask
 from services.alerts.deliveries import Delivery
 from services.alerts.flow import Flow
 from services.alerts.lanes import Lane
@@ -65,6 +65,17 @@ async def test_a_withdrawn_case_is_not_told_and_its_event_leaves_the_file_and_th
     left = bytes_of(tmp_path)
     assert SURVEY.encode() not in left
     assert b"another-call" in left
+
+
+async def test_what_a_customer_answered_when_asked_again_is_not_told_once_it_is_gone(
+    store: Store, tmp_path: Path
+) -> None:
+    answered = raised(kind="followup.reasked", reask=Reask("the-unmistakable-id", 9, NOW_MS))
+    await store.add([Delivery("webhook", answered)], NOW_MS)
+    assert b"the-unmistakable-id" in bytes_of(tmp_path)
+    await store.amend([later(answered, "followup.reask_forgotten", reask=None)], NOW_MS)
+    assert [delivery.event.case.reask for delivery in await pending(store)] == [None]
+    assert b"the-unmistakable-id" not in bytes_of(tmp_path)
 
 
 async def test_an_erased_answer_of_a_case_that_goes_on_is_told_as_the_erasure_left_it(
