@@ -31,11 +31,13 @@ ROWS: dict[str, Row] = {
     "answers": (
         *("acme", "a-1", 7, AT_MS, AT_MS, 5, 3, 2, "who", ("test", "bot"), True, True, "s", "web", "da-DK", "sms"),
         *(AT_MS, "18-25", {"plan": "pro", "ø": "ÿ"}, "case-1", "too_old", 0),
+        "case-0",
     ),
     "people": ("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
     "followups": (
         *("case-1", "acme", "a-1", 3, "open", 2, AT_MS, AT_MS, AT_MS, AT_MS, ("a-1", "a-2"), "who", "", "s", "web"),
         *("da-DK", "sms", None, True, "", 7, AT_MS, None, AT_MS, "contacted", None, "price", 3, 2, ("note-1",)),
+        *(AT_MS, "a-9", 9, AT_MS, "case-0"),
     ),
     "followup_events": (
         *("case-1", 2, "event-1", "acme", "followup.contacted", AT_MS, "a-1", "open", 3, "kim", 7),
