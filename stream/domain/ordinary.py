@@ -1,7 +1,7 @@
 """The fast path: answers of which nothing is known yet, in order and in time, as nearly all are.
 
 For each it does just what `answers.apply` does, in one piece, for any run of them: a call costs as much here as the
-counting itself. Whatever else may come, an edit, a late or a known answer, a respondent's second one, is left to
+counting itself. Whatever else may come, an edit, a late or a known answer, a respondent's second one, one to being asked again, is left to
 `answers.apply`, which alone says what an answer does; a property test holds the two against each other.
 """
 
@@ -75,8 +75,9 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
             callback_ms,
             age_group,
             attributes,
+            reask_of,
         ) = structs.astuple(message)
-        if revision or test:
+        if revision or test or reask_of is not None:
             break
         version = first_version + offset
         if respondent is not None:
