@@ -1,8 +1,9 @@
 """The fast path: answers of which nothing is known yet, in order and in time, as nearly all are.
 
 For each it does just what `answers.apply` does, in one piece, for any run of them: a call costs as much here as the
-counting itself. Whatever else may come, an edit, a late or a known answer, a respondent's second one, one to being asked again, is left to
-`answers.apply`, which alone says what an answer does; a property test holds the two against each other.
+counting itself. Whatever else may come, an edit, a late or a known answer, a respondent's second one, one to being
+asked again, is left to `answers.apply`, which alone says what an answer does; a property test holds the two against
+each other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """E-mail: text and HTML, over SMTP. A case is one thread: each message refers to the one that raised it.
 
 `Message-ID` is made of the message's id, so a repeated message is the same message. The address of the server is
-resolved once, passes the guard, and the socket to it is handed to aiosmtplib. Connections are kept for a while.
+resolved once, passes the guard, and the socket to it is handed to aiosmtplib. As many connections as were wanted at
+once lately are kept: a new one costs more than the message.
 """
 
 from __future__ import annotations
@@ -11,10 +12,6 @@ import html
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime
 from typing import Final, Literal
 
 import aiosmtplib
@@ -28,6 +25,7 @@ from services.alerts.grouping import TOLD
 from services.alerts.retries import BUSY_PAUSE_MS, REFUSED_WAIT_MS, Outcome
 from services.alerts.targets import notes, wording
 from services.alerts.targets.guard import AddressRefused, Guard
+from services.alerts.targets.mime import composed
 from services.alerts.targets.posting import TIMEOUT_S, refused_address
 
 log = structlog.get_logger()
@@ -35,7 +33,6 @@ log = structlog.get_logger()
 Security = Literal["starttls", "tls", "none"]
 PORTS: Final[dict[Security, int]] = {"starttls": 587, "tls": 465, "none": 25}
 _IDLE_S: Final = 20.0  # shorter than any server's patience
-_KEPT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +83,12 @@ class Mail:
         mail = notes.mail(note, self._sender, self._to, self._board, datetime.now(UTC))
         return await self._hand_in(mail, note.note_id)
 
-    async def _hand_in(self, mail: EmailMessage, message_id: str) -> Outcome:
+    async def _hand_in(self, mail: bytes, message_id: str) -> Outcome:
         client: SMTP | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 client = await self._client()
-                wrong, _ = await client.send_message(mail, sender=self._sender, recipients=list(self._to))
+                wrong, _ = await client.sendmail(self._sender, list(self._to), mail)
         except BaseException as error:
             if client is not None:
                 client.close()
@@ -111,9 +108,11 @@ class Mail:
     async def _client(self) -> SMTP:
         """A connection that is ready for a message: one used a moment ago, or a new one."""
         now_s = asyncio.get_running_loop().time()
+        while self._idle and now_s - self._idle[0][0] >= _IDLE_S:
+            self._idle.pop(0)[1].close()
         while self._idle:
-            at_s, client = self._idle.pop()
-            if client.is_connected and now_s - at_s < _IDLE_S and len(self._idle) < _KEPT:
+            _, client = self._idle.pop()  # the one used last: what is not needed any more grows old
+            if client.is_connected:
                 return client
             client.close()
         server = self._server
@@ -133,34 +132,22 @@ class Mail:
         await client.connect()  # takes the socket, and closes it when this fails
         return client
 
-    def mail_of(self, message: Message, now: datetime) -> EmailMessage:
-        """The message, ready to be sent. Raises nothing: header values hold no line breaks."""
+    def mail_of(self, message: Message, now: datetime) -> bytes:
+        """The message, ready to be sent."""
         case = message.event.case
         domain = self._sender.rpartition("@")[2]
-        mail = EmailMessage(policy=SMTP_POLICY.clone(max_line_length=78))
-        subject = wording.headline(message)
+        subject, message_id = wording.headline(message), f"{message.id}@{domain}"
+        more = {"X-Pulse-Message": message.id}
         if message.count == 1:
             subject = f"{case.score} of 10 in {case.team} (follow-up {case.case_id[:8]})"
-            thread = f"<{case.case_id}@{domain}>"
+            thread = f"{case.case_id}@{domain}"
             if message.event.kind == "followup.raised" and not message.repeated:
-                mail["Message-ID"] = thread
+                message_id = thread
             else:
                 subject = f"Re: {subject}"
-                mail["Message-ID"] = f"<{message.id}@{domain}>"
-                mail["In-Reply-To"] = thread
-                mail["References"] = thread
-        else:
-            mail["Message-ID"] = f"<{message.id}@{domain}>"
-        mail["Subject"] = subject
-        mail["From"] = Address("Pulse", addr_spec=self._sender)
-        mail["To"] = [Address(addr_spec=address) for address in self._to]
-        mail["Date"] = format_datetime(now)
-        mail["Auto-Submitted"] = "auto-generated"
-        mail["X-Auto-Response-Suppress"] = "All"
-        mail["X-Pulse-Message"] = message.id
-        mail.set_content(_text(message, self._board), cte="quoted-printable")
-        mail.add_alternative(_html(message, self._board), subtype="html", cte="quoted-printable")
-        return mail
+                more |= {"In-Reply-To": f"<{thread}>", "References": f"<{thread}>"}
+        text, html_text = _text(message, self._board), _html(message, self._board)
+        return composed(message_id, subject, self._sender, self._to, now, more, text, html_text)
 
 
 def _outcome_of(error: Exception) -> Outcome:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import html
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime
 from typing import Any, Final
 
 import msgspec
 
 from services.alerts.alarms.records import Note
 from services.alerts.targets import wording
+from services.alerts.targets.mime import composed
 
 ALERT_NAME: Final = "PulseScore"
 _SUMMARY_MAX: Final = 1_024
@@ -58,29 +55,17 @@ def alertmanager(note: Note, labels: dict[str, str], board: str) -> bytes:
     return msgspec.json.encode([alert])
 
 
-def mail(note: Note, sender: str, to: tuple[str, ...], board: str, now: datetime) -> EmailMessage:
+def mail(note: Note, sender: str, to: tuple[str, ...], board: str, now: datetime) -> bytes:
     """Text and HTML. All notes of one alarm are one thread."""
     domain = sender.rpartition("@")[2]
     thread = f"<{note.incident}@{domain}>"
-    message = EmailMessage(policy=SMTP_POLICY.clone(max_line_length=78))
-    message["Message-ID"] = f"<{note.note_id}@{domain}>"
-    message["In-Reply-To"] = thread
-    message["References"] = thread
-    message["Subject"] = note.headline
-    message["From"] = Address("Pulse", addr_spec=sender)
-    message["To"] = [Address(addr_spec=address) for address in to]
-    message["Date"] = format_datetime(now)
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    message["X-Pulse-Message"] = note.note_id
+    more = {"In-Reply-To": thread, "References": thread, "X-Pulse-Message": note.note_id}
     lines = [note.headline, "", *note.lines, *(["", f"The board: {board}"] if board else [])]
-    message.set_content("\n".join(lines) + "\n", cte="quoted-printable")
     shown = "<br>".join(html.escape(line) for line in note.lines)
     link = f"<p><a href='{html.escape(board)}'>Open the board</a></p>" if board else ""
-    message.add_alternative(
+    page = (
         "<!doctype html><html lang='en'><meta charset='utf-8'><body>"
-        f"<h2>{html.escape(note.headline)}</h2><p style='white-space:pre-wrap'>{shown}</p>{link}</body></html>\n",
-        subtype="html",
-        cte="quoted-printable",
+        f"<h2>{html.escape(note.headline)}</h2><p style='white-space:pre-wrap'>{shown}</p>{link}</body></html>\n"
     )
-    return message
+    text = "\n".join(lines) + "\n"
+    return composed(f"{note.note_id}@{domain}", note.headline, sender, to, now, more, text, page)

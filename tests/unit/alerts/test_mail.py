@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -94,6 +95,25 @@ async def test_a_server_without_starttls_gets_neither_password_nor_mail() -> Non
     mail = Mail(Guard("127.0.0.1", LOCAL), server, name="post", sender="p@example.com", to=("a@example.com",))
     outcome = await mail.send(Message(raised()))
     assert (outcome.verdict, vendor.mails) == ("refused", [])
+    await vendor.away()
+
+
+async def test_connections_that_were_wanted_at_once_are_kept_and_those_grown_old_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vendor = MailVendor()
+    server = Server("127.0.0.1", await vendor.start(), "none")
+    mail = Mail(Guard("127.0.0.1", LOCAL), server, name="post", sender="p@example.com", to=("a@example.com",))
+    for first in (0, 16, 32):
+        await asyncio.gather(*(mail.send(Message(raised(first + number))) for number in range(16)))
+    assert (len(vendor.mails), vendor.reached) == (48, 16)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: began_s + 60)
+    await mail.send(Message(raised(48)))
+    assert (len(vendor.mails), vendor.reached) == (49, 17)
+    monkeypatch.undo()
+    await mail.close()
     await vendor.away()
 
 

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -19,6 +18,7 @@ from aiosmtpd.smtp import SMTP as SmtpServer  # noqa: N811
 from aiosmtpd.smtp import Envelope, Session
 from standardwebhooks import Webhook
 
+from benchmarks import documented
 from services.alerts.channels import Channel
 from services.alerts.targets.addresses import Allowed
 from services.alerts.targets.alertmanager import Alertmanager
@@ -104,10 +104,6 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _is_time(text: Any) -> bool:
-    return isinstance(text, str) and bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text))
-
-
 def check_webhook(headers: dict[str, str], body: bytes) -> tuple[str, list[str]]:
     Webhook(SECRET).verify(body, headers)
     wrong = [] if len(body) <= 20_000 else ["body over 20 kB"]
@@ -115,56 +111,11 @@ def check_webhook(headers: dict[str, str], body: bytes) -> tuple[str, list[str]]
 
 
 def check_slack(headers: dict[str, str], body: bytes) -> tuple[str, list[str]]:
-    """As Slack documents it: the fallback text always, limits of blocks, nothing that rings or links."""
-    payload = msgspec.json.decode(body)
-    wrong: list[str] = []
-    texts = [payload.get("text", "")]
-    blocks = payload["blocks"]
-    if len(blocks) > 50 or payload["parse"] != "none" or payload["link_names"] is not False:
-        wrong.append("payload")
-    for block in blocks:
-        match block["type"]:
-            case "header":
-                wrong += [] if 0 < len(block["text"]["text"]) <= 150 else ["header"]
-            case "section":
-                parts = [block["text"]] if "text" in block else []
-                wrong += [] if all(0 < len(part["text"]) <= 3_000 for part in parts) else ["section"]
-                fields = block.get("fields", [])
-                wrong += [] if len(fields) <= 10 and all(len(one["text"]) <= 2_000 for one in fields) else ["fields"]
-                wrong += [] if parts or fields else ["an empty section"]
-                texts += [part["text"] for part in (*parts, *fields)]
-                wrong += [] if all(part["verbatim"] for part in (*parts, *fields)) else ["not verbatim"]
-            case "context":
-                wrong += [] if 0 < len(block["elements"]) <= 10 else ["context"]
-                texts += [part["text"] for part in block["elements"]]
-            case "actions":
-                wrong += [] if all(one["url"].startswith("https://") for one in block["elements"]) else ["button"]
-            case other:
-                wrong.append(other)
-    if not texts[0]:
-        wrong.append("no fallback text")
-    for text in texts:
-        if re.search(r"[<>]|&(?!amp;|lt;|gt;)", text.replace("\n> ", "\n").removeprefix("> ")):
-            wrong.append(f"not escaped: {text[:80]}")
-    return next(block["block_id"] for block in blocks if block["type"] == "context"), wrong
+    return documented.slack_id(body), documented.slack(body)
 
 
 def check_pagerduty(headers: dict[str, str], body: bytes) -> tuple[str, list[str]]:
-    event = msgspec.json.decode(body)
-    wrong = [] if len(body) < 512 * 1024 else ["body over 512 kB"]
-    if event["routing_key"] != KEY or not 0 < len(event["dedup_key"]) <= 255:
-        wrong.append("keys")
-    if event["event_action"] == "trigger":
-        payload = event["payload"]
-        if not 0 < len(payload["summary"]) <= 1_024 or not payload["source"] or not _is_time(payload["timestamp"]):
-            wrong.append("payload")
-        if payload["severity"] not in ("critical", "error", "warning", "info"):
-            wrong.append("severity")
-        if not all(link["href"].startswith("https://") for link in event["links"]):
-            wrong.append("links")
-    elif "payload" in event or event["event_action"] not in ("acknowledge", "resolve"):
-        wrong.append("event_action")
-    return event["dedup_key"], wrong
+    return msgspec.json.decode(body)["dedup_key"], documented.pagerduty(body, KEY)
 
 
 def check_alertmanager(headers: dict[str, str], body: bytes) -> tuple[str, list[str]]:
@@ -172,7 +123,11 @@ def check_alertmanager(headers: dict[str, str], body: bytes) -> tuple[str, list[
     labels = alert["labels"]
     wrong = [name for name in labels if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name)]
     wrong += [name for name in alert["annotations"] if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name)]
-    if not (_is_time(alert["startsAt"]) and _is_time(alert["endsAt"]) and alert["startsAt"] <= alert["endsAt"]):
+    if not (
+        documented.is_time(alert["startsAt"])
+        and documented.is_time(alert["endsAt"])
+        and alert["startsAt"] <= alert["endsAt"]
+    ):
         wrong.append("times")
     if not labels["alertname"] or not all(isinstance(value, str) and value for value in labels.values()):
         wrong.append("labels")
@@ -231,19 +186,9 @@ class MailVendor:
 
     async def take_mail(self, server: SmtpServer, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
-        mail = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(mail, EmailMessage)
         self.envelopes.append(envelope)
-        self.mails.append(mail)
-        known = {"from", "to", "subject", "date", "message-id", "in-reply-to", "references", "auto-submitted"}
-        known |= {"x-auto-response-suppress", "x-pulse-message", "mime-version", "content-type"}
-        self.wrong += [name for name in mail if name.lower() not in known]
-        self.wrong += [f"{name} twice" for name in known if len(mail.get_all(name, [])) > 1]
-        self.wrong += [f"no {name}" for name in ("From", "To", "Date", "Message-ID", "Subject") if not mail[name]]
-        self.wrong += [f"{mail.defects}"] if mail.defects else []
-        self.wrong += ["line too long"] if any(len(line) > 998 for line in envelope.content.splitlines()) else []
-        kinds = [part.get_content_type() for part in mail.iter_parts()]
-        self.wrong += [] if kinds == ["text/plain", "text/html"] else [f"parts {kinds}"]
+        self.mails.append(documented.mail_of(envelope.content))
+        self.wrong += documented.email(envelope.content)
         return "250 OK"
 
     @property
