@@ -1,8 +1,9 @@
 """How a storm becomes a few messages. Pure: times in, times out.
 
 The first case of a quiet group goes at once (or after `wait_ms`). Those that come within `interval_ms` after a message
-wait for its end and go together, with a count. A group is the cases of one team on one target. What tells how a case
-goes on (an acknowledgement, its end) is never held back.
+wait for its end and go together, with a count. A group is the cases of one team on one target, and one kind of event: a
+deadline is not told late because a case began a minute ago. What tells how a case goes on (an acknowledgement, its end)
+is never held back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.followups import FollowupEvent
+from schemas.followups import FollowupEvent, Kind
 
 NEWS: Final = frozenset({"followup.raised", "followup.reopened"})  # a case begins
 # What people are told: that, and what the clock says of a case nobody has taken.
@@ -66,6 +67,11 @@ class Pace:
 def is_news(event: FollowupEvent) -> bool:
     """Whether an event begins something: it need not wait for what came before it."""
     return event.kind in NEWS
+
+
+def group_of(kind: Kind, team: str) -> str:
+    """The key of an event's group among those of its target: cases that begin are one kind."""
+    return team if kind in NEWS else f"{team}/{kind}"
 
 
 def group_id(channel: str, event_ids: Sequence[str]) -> str:

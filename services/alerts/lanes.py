@@ -259,8 +259,8 @@ class Lane:
                 status=status,
                 attempts=attempts,
             )
-        await self._store.settle(delivery, state, attempts, status, next_ms, self._now_ms(), attempt)
-        if state != "pending" and self._follows:
-            self._look_again(self._now_ms())  # what goes on with its case may have been waiting for it
+        more = await self._store.settle(delivery, state, attempts, status, next_ms, self._now_ms(), attempt)
+        if more or (state != "pending" and self._follows):
+            self._look_again(self._now_ms())  # what goes on with its case has been waiting for it
         if state == "delivered" and (repeat_ms := self._store.repeat_ms(self.channel.name)):
             self._look_again(self._now_ms() + repeat_ms)

@@ -51,7 +51,7 @@ class Ledger:
                 (made.id, team, channel, until_ms, now_ms, reason),
             )
 
-        await self._store.write(work, "FULL")
+        await self._store.write(work, durable=True)
         self._store.silences.append(made)
         return made
 
@@ -70,7 +70,7 @@ class Ledger:
                 (now_ms, found.until_ms, found.team, found.team, found.channel, found.channel),
             )
 
-        await self._store.write(work, "FULL")
+        await self._store.write(work, durable=True)
         return found
 
     async def seen(self, what: str) -> bool:
@@ -82,7 +82,8 @@ class Ledger:
     async def see(self, what: str, now_ms: int) -> None:
         """Note that it was taken."""
         await self._store.write(
-            lambda file: file.execute("INSERT OR IGNORE INTO seen (id, at_ms) VALUES (?, ?)", (what, now_ms)), "FULL"
+            lambda file: file.execute("INSERT OR IGNORE INTO seen (id, at_ms) VALUES (?, ?)", (what, now_ms)),
+            durable=True,
         )
 
     async def case(self, case_id: str) -> FollowupEvent | None:
@@ -126,7 +127,7 @@ class Ledger:
             )
             return counts
 
-        counts = await self._store.write(work, "FULL")
+        counts = await self._store.write(work, durable=True)
         for name, count in counts.items():
             metrics.PENDING.labels(name).inc(count)
         return counts

@@ -1,13 +1,14 @@
 """What is to be delivered and what was, in SQLite: one row per event and channel. No personal text, ever.
 
 Durability. WAL, and `add` with synchronous=FULL: the offset is committed after it, so a row must outlive a power cut,
-not only the process (0.5 ms against 0.1 ms with NORMAL, which would be enough against kill -9). `settle` goes with
+not only the process (NORMAL would be enough against kill -9). `settle` goes with
 NORMAL: a mark that a power cut takes back repeats a message under its old id, which the contract allows.
 
 Deletion. What goes is overwritten (secure_delete), and after an erasure the WAL, which holds earlier pages, is emptied
 into the file: nothing of it is left in either.
 
-One thread writes and reads in the order asked, so that a lane never loads a row whose ending is on its way.
+One thread writes and reads in the order asked, so that a lane never loads a row whose ending is on its way; what comes
+while it writes shares the next transaction (`store_writer`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -30,14 +31,14 @@ from services.alerts.amending import Amended, amend
 from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State, silent_until
 from services.alerts.grouping import NEWS, Grouping
 from services.alerts.retries import FIRST_WITHIN_MS
-from services.alerts.store_file import FILE, PASSING, locked, prepare
-from services.alerts.store_groups import ROW, due, form, insert, note_case, place
+from services.alerts.store_file import FILE, locked, prepare
+from services.alerts.store_groups import ROW, due, form, insert, note_case, place, waiting
 from services.alerts.store_sweep import DAY_MS, KEPT_MS, sweep
+from services.alerts.store_writer import StoreWriter, passes
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-_REST_S: Final = 1.0
 
 
 class Store:
@@ -49,7 +50,6 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.trouble: str | None = None
         self.groupings: dict[str, Grouping] = {}  # of the channels that people read; the others are told each event
         self.quiet: Callable[[str, str, int], int] = lambda *_: 0  # until when a team is not to be disturbed
         self._clocked: set[str] = set()  # channels whose groups all have their clock (`store_repeats`)
@@ -58,7 +58,7 @@ class Store:
         self._lock = locked(folder)
         self._write = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._read = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
-        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._writer = StoreWriter(self._write)
         self._reader = ThreadPoolExecutor(1, "store-reader")
         prepare(self._write)
         for channel, pending in self._write.execute(
@@ -70,6 +70,11 @@ class Store:
             Silence(*row)
             for row in self._write.execute("SELECT id, team, channel, until_ms, made_ms, reason FROM silences")
         ]
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk refuses just now; None: nothing."""
+        return self._writer.trouble
 
     async def add(
         self, deliveries: Sequence[Delivery], now_ms: int, seen: Sequence[FollowupEvent] = ()
@@ -109,7 +114,7 @@ class Store:
                         dropped += repeats.drop(self._write, event.case.case_id, now_ms)
             return new, old, dropped
 
-        new, old, dropped = await self._in_transaction(work, "FULL")
+        new, old, dropped = await self._writer.transaction(work, durable=True)
         for delivery in new:
             metrics.PENDING.labels(delivery.channel).inc()
             self._channels.add(delivery.channel)
@@ -135,7 +140,7 @@ class Store:
                 again = repeats.repeat(self._write, channel, now_ms, grouping.repeat_ms, held)
             return due(self._write, channel, now_ms, limit), again
 
-        found, again = await self._in_transaction(work)
+        found, again = await self._writer.transaction(work)
         self._clocked.add(channel)
         if again:
             self._channels.add(channel)
@@ -151,11 +156,9 @@ class Store:
         grouping = self.groupings.get(channel)
         return grouping.repeat_ms if grouping else 0
 
-    async def write(
-        self, work: Callable[[sqlite3.Connection], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
-    ) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
         """Run `work` in a transaction of the writer."""
-        return await self._in_transaction(lambda: work(self._write), synchronous)
+        return await self._writer.transaction(lambda: work(self._write), durable=durable)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` beside the writer, never in its way."""
@@ -173,7 +176,7 @@ class Store:
             again = repeats.next_ms(self._write, channel, after_ms, repeat_ms, held) if repeat_ms else None
             return min((at_ms for at_ms in (found, again) if at_ms is not None), default=None)
 
-        return await self._in_transaction(work)
+        return await self._writer.transaction(work)
 
     async def settle(
         self,
@@ -184,12 +187,15 @@ class Store:
         next_ms: int | None,
         now_ms: int,
         attempt: Attempt | None = None,
-    ) -> None:
-        """Record what an attempt came to: delivered, given up, or pending with the time of the next attempt."""
+    ) -> bool:
+        """Record what an attempt came to: delivered, given up, or pending with the time of the next attempt.
+
+        Returns whether more of the same cases has been waiting for that, and is due.
+        """
         done = state != "pending"
         settled_ms = now_ms if done else None
 
-        def work() -> int:
+        def work() -> tuple[int, bool]:
             settled = self._write.execute(
                 "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
                 " event = CASE WHEN ? = 'delivered' THEN NULL ELSE event END"
@@ -206,11 +212,12 @@ class Store:
                 self._write.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(attempt))
             if state == "delivered" and delivery.event.kind in NEWS and self.repeat_ms(delivery.channel):
                 repeats.start(self._write, delivery.channel, delivery.event.case.team, now_ms)
-            return settled
+            return settled, done and waiting(self._write, delivery.channel, delivery.key, now_ms)
 
-        settled = await self._in_transaction(work)
+        settled, more = await self._writer.transaction(work)
         if done:
             metrics.PENDING.labels(delivery.channel).dec(settled)
+        return more
 
     async def amend(self, events: Sequence[FollowupEvent], now_ms: int) -> list[Delivery]:
         """Let what is pending follow its case (`amending`), and return what is pending again.
@@ -222,7 +229,7 @@ class Store:
         def work() -> list[Amended]:
             return [amended for event in events if (amended := amend(self._write, event, now_ms))]
 
-        amended = await self._in_transaction(work, "FULL")
+        amended = await self._writer.transaction(work, durable=True)
         if not amended:
             return []
         for channel in (channel for one in amended for channel in one.withdrawn):
@@ -260,7 +267,7 @@ class Store:
         idle = self._channels - set(live)
         self.silences = [one for one in self.silences if one.until_ms > now_ms - DAY_MS]
 
-        removed, stranded = await self._in_transaction(lambda: sweep(self._write, now_ms, idle))
+        removed, stranded = await self._writer.transaction(lambda: sweep(self._write, now_ms, idle))
         await self._empty_wal()
         for channel, count in (+stranded).items():  # + leaves out the zeros
             log.error("deliveries_stranded", channel=channel, count=count)
@@ -278,47 +285,17 @@ class Store:
             return not busy
 
         try:
-            done = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+            done = await self._writer.alone(work)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in PASSING:
+            if not passes(error):
                 raise
             done = False
         self._wal_full = not done
 
     def close(self) -> None:
         """Wait for what is under way, close the file, let go of the folder."""
-        self._writer.shutdown()
+        self._writer.close()
         self._reader.shutdown()
         self._read.close()
         self._write.close()
         os.close(self._lock)
-
-    async def _in_transaction(self, work: Callable[[], T], synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> T:
-        """Run `work` on the writer's thread in one transaction, again and again while the disk refuses."""
-
-        def transaction() -> T:
-            self._write.execute(f"PRAGMA synchronous = {synchronous}")
-            self._write.execute("BEGIN IMMEDIATE")
-            try:
-                result = work()
-                self._write.execute("COMMIT")
-            except BaseException:
-                if self._write.in_transaction:
-                    self._write.execute("ROLLBACK")
-                raise
-            return result
-
-        while True:
-            try:
-                result = await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in PASSING:
-                    raise
-                if self.trouble is None:
-                    log.error("store_refused", error=error.sqlite_errorname)
-                self.trouble = error.sqlite_errorname
-                metrics.STORE_REFUSED.inc()
-                await asyncio.sleep(_REST_S)
-            else:
-                self.trouble = None
-                return result

@@ -56,7 +56,7 @@ CREATE INDEX by_message ON deliveries (message_id, channel);
 CREATE INDEX waiting ON deliveries (channel, team) WHERE state = 'pending' AND message_id IS NULL;
 CREATE TABLE groups (
     channel TEXT NOT NULL,
-    team TEXT NOT NULL,
+    team TEXT NOT NULL,             -- and the kind of event, unless a case begins: `grouping.group_of`
     next_ms INTEGER NOT NULL,       -- before that nothing more is told of it
     PRIMARY KEY (channel, team)
 );
@@ -114,6 +114,8 @@ def prepare(file: sqlite3.Connection) -> None:
     file.execute("PRAGMA journal_mode = WAL")
     file.execute("PRAGMA busy_timeout = 5000")
     file.execute("PRAGMA secure_delete = ON")
+    # 16 MiB of WAL, not 4: each page is moved into the file once for many times that it was written.
+    file.execute("PRAGMA wal_autocheckpoint = 4000")
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if version == 0:
         file.executescript(f"BEGIN; {_SCHEMA} {_GROUPS} PRAGMA user_version = {_VERSION}; COMMIT;")

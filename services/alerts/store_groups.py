@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.followups import FollowupEvent
 from services.alerts.deliveries import Delivery, Silence, State, silent_until
-from services.alerts.grouping import NEWS_SQL, REPEATED, SHOWN, Grouping, group_id
+from services.alerts.grouping import NEWS_SQL, REPEATED, SHOWN, Grouping, group_id, group_of
 
 ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
 
@@ -50,19 +50,20 @@ def place(
     silent_ms = max(not_before_ms, silent_until(silences, team, channel, now_ms))
     if grouping is None or event.kind not in grouping.kinds:
         return event.event_id, max(now_ms, silent_ms)
-    row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, team)).fetchone()
+    group = group_of(event.kind, team)
+    row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, group)).fetchone()
     due_ms: int = row[0] if row is not None and row[0] > now_ms else now_ms + grouping.wait_ms
     if due_ms > now_ms or silent_ms > now_ms or not grouping.interval_ms:
         return (None if grouping.interval_ms else event.event_id), max(due_ms, silent_ms)
-    _open(file, channel, team, now_ms + grouping.interval_ms)
+    _open(file, channel, group, now_ms + grouping.interval_ms)
     return event.event_id, now_ms
 
 
-def _open(file: sqlite3.Connection, channel: str, team: str, next_ms: int) -> None:
+def _open(file: sqlite3.Connection, channel: str, group: str, next_ms: int) -> None:
     file.execute(
         "INSERT INTO groups (channel, team, next_ms) VALUES (?, ?, ?)"
         " ON CONFLICT (channel, team) DO UPDATE SET next_ms = excluded.next_ms",
-        (channel, team, next_ms),
+        (channel, group, next_ms),
     )
 
 
@@ -85,7 +86,7 @@ def form(file: sqlite3.Connection, channel: str, now_ms: int, grouping: Grouping
             " AND state = 'pending' AND message_id IS NULL AND next_ms <= ?",
             (made, now_ms, channel, team, kind, now_ms),
         )
-        _open(file, channel, team, now_ms + grouping.interval_ms)
+        _open(file, channel, group_of(kind, team), now_ms + grouping.interval_ms)
 
 
 def due(file: sqlite3.Connection, channel: str, now_ms: int, limit: int) -> list[Delivery]:
@@ -120,6 +121,16 @@ def _loaded(
     given = "" if message_id == first.event_id else message_id
     repeated = rows[0][1] == REPEATED
     return Delivery(channel, first, attempts, given, tuple(more), count, since_ms=since_ms, repeated=repeated)
+
+
+def waiting(file: sqlite3.Connection, channel: str, message_id: str, now_ms: int) -> bool:
+    """Whether something is due of a case that was told in a message."""
+    (found,) = file.execute(
+        "SELECT EXISTS (SELECT 1 FROM deliveries AS told JOIN deliveries AS later USING (case_id, channel)"
+        " WHERE told.message_id = ? AND told.channel = ? AND later.state = 'pending' AND later.next_ms <= ?)",
+        (message_id, channel, now_ms),
+    ).fetchone()
+    return bool(found)
 
 
 def note_case(file: sqlite3.Connection, event: FollowupEvent) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas.followups import FollowupEvent
+from schemas.followups import FollowupEvent, Kind
 from services.alerts.channels import Message
 from services.alerts.flow import Flow
 from services.alerts.grouping import SHOWN, Grouping, Pace, Rate, group_id
@@ -73,9 +73,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @asynccontextmanager
 async def told(
-    store: Store, clock: Clock, channel: Channel, rate: Rate | None = None
+    store: Store, clock: Clock, channel: Channel, rate: Rate | None = None, *, follows: bool = True
 ) -> AsyncIterator[tuple[Flow, Lane]]:
-    lane = Lane(channel, store, People(Cache(), FakeTable(), 0.05), clock, lambda: 0.0, rate, follows=True)
+    lane = Lane(channel, store, People(Cache(), FakeTable(), 0.05), clock, lambda: 0.0, rate, follows=follows)
     running = asyncio.create_task(lane.run())
     yield Flow("unused:9092", store, [lane]), lane
     await lane.drain(1)
@@ -128,6 +128,25 @@ async def test_each_team_is_a_group_of_its_own_and_quiet_comes_back(store: Store
         ("b", 1): 1,
         ("b", 2): 1,
     }
+
+
+async def test_a_deadline_does_not_wait_for_the_end_of_a_storm_but_a_storm_of_deadlines_does(
+    store: Store, clock: Clock
+) -> None:
+    channel = Channel()
+    async with told(store, clock, channel, follows=False) as (flow, lane):
+        await flow.tell([raised(number) for number in range(5)])
+        await until(lambda: len(channel.sent) == 1)
+        late: list[Kind] = ["followup.breached", "followup.escalated"]
+        await flow.tell([raised(kind=kind, n=2 + number) for number, kind in enumerate(late)])  # of one moment
+        await until(lambda: [message.event.kind for message in channel.sent] == ["followup.raised", *late])
+        await flow.tell([raised(number, kind="followup.escalated", n=3) for number in range(1, 5)])
+        await leap(clock, lane, GROUPING.interval_ms)
+        await covered(store, 11)
+    assert sorted((message.event.kind, message.count) for message in channel.sent[3:]) == [
+        ("followup.escalated", 4),
+        ("followup.raised", 4),
+    ]
 
 
 async def test_with_a_wait_the_first_waits_too_and_all_go_together(store: Store, clock: Clock) -> None:

@@ -162,7 +162,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 async def test_a_disk_that_refuses_is_waited_out_and_named_meanwhile(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.alerts.store._REST_S", 0.01)
+    monkeypatch.setattr("services.alerts.store_writer._REST_S", 0.01)
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     await store.sweep(NOW_MS, [])
     store._write.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 # the test need not wait five seconds
