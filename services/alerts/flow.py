@@ -34,7 +34,7 @@ log = structlog.get_logger()
 GROUP: Final = "pulse-alerts"
 _POLL_MS: Final = 1_000
 _RECORDS: Final = 500
-# Offsets of events that are stored twice at most this often; until then a restart reads them again, to no effect.
+# Offsets of events that are stored, this often at most; until then a restart reads them again, to no effect.
 _COMMIT_EVERY_S: Final = 0.2
 _COMMIT_WITHIN_S: Final = 5.0
 # An idle consumer hears nothing in an outage either, so the broker is asked something small now and then.
@@ -169,12 +169,12 @@ class Flow:
     async def take(self, batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
         """One fetch, in the order that neither loses nor invents an alert:
 
-        1. Each event becomes one pending row per channel that wants it, on disk. What is stored already stays as it is.
-        2. Only now its offset may be committed. A crash before that reads the event again, and 1 does nothing.
+        1. Each event becomes one pending row per channel that wants it. What is stored already stays as it is.
+        2. Only now its offset may be committed, once the disk has the row as well. A crash before that reads the event
+           again, and 1 does nothing; after a power cut it may be new once more.
         3. Only what 1 called new is sent, by the lanes, each then writes down what came of it. A crash before the
            sending leaves a pending row, which the next process sends; one after it repeats the message, same id.
-        The commit itself need not be awaited before 3: 1 holds whether or not it comes to pass, and an alert need not
-        wait for it.
+        Neither the disk nor the commit is awaited before 3: 1 holds whether or not they come to pass.
         """
         known = [one for records in batches.values() for record in records if (one := known_of(record))]
         await self.tell([one for one in known if isinstance(one, FollowupEvent)])
@@ -262,4 +262,5 @@ class Flow:
         offsets = dict(self._stored)
         if offsets:
             async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await self._store.sync()
                 await consumer.commit(offsets)

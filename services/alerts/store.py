@@ -1,8 +1,8 @@
 """What is to be delivered and what was, in SQLite: one row per event and channel. No personal text, ever.
 
-Durability. WAL, and `add` with synchronous=FULL: the offset is committed after it, so a row must outlive a power cut,
-not only the process (NORMAL would be enough against kill -9). `settle` goes with
-NORMAL: a mark that a power cut takes back repeats a message under its old id, which the contract allows.
+Durability. WAL with synchronous=NORMAL: whatever ends the process, what was written stays. A power cut may take the
+newest back, so `sync` comes before an offset is committed: then the events are read again, and a message that went out
+already goes out again under its old id, as the contract allows. No alert waits for the disk, 4 to 12 ms in a cloud.
 
 Deletion. What goes is overwritten (secure_delete), and after an erasure the WAL, which holds earlier pages, is emptied
 into the file: nothing of it is left in either.
@@ -79,7 +79,7 @@ class Store:
     async def add(
         self, deliveries: Sequence[Delivery], now_ms: int, seen: Sequence[FollowupEvent] = ()
     ) -> list[Delivery]:
-        """Store what is not stored yet, durably, and return it; what is too old to be told is given up at once.
+        """Store what is not stored yet, and return it; what is too old to be told is given up at once.
 
         Before its `due_ms` none is told. What is older than anything kept here leaves no row: whether it was told,
         nobody can say any more. `seen` are all events that came, told or not: they say how their cases stand.
@@ -114,7 +114,7 @@ class Store:
                         dropped += repeats.drop(self._write, event.case.case_id, now_ms)
             return new, old, dropped
 
-        new, old, dropped = await self._writer.transaction(work, durable=True)
+        new, old, dropped = await self._writer.transaction(work)
         for delivery in new:
             metrics.PENDING.labels(delivery.channel).inc()
             self._channels.add(delivery.channel)
@@ -125,6 +125,11 @@ class Store:
         if old:
             log.warning("deliveries_too_old", count=len(old), newest_ms=max(d.event.at_ms for d in old))
         return new
+
+    async def sync(self) -> None:
+        """When it returns, all that was written before outlives a power cut."""
+        # A transaction that writes nothing is not synced.
+        await self._writer.transaction(lambda: self._write.execute("UPDATE alive SET at_ms = at_ms"), durable=True)
 
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Delivery]:
         """Messages whose next attempt is due, oldest first. Groups whose time has come are made one on the way."""

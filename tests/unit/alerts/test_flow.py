@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.changes import Position
 from schemas.followups import FollowupEvent
@@ -115,6 +116,27 @@ async def test_an_offset_may_be_committed_only_when_its_event_is_stored(store: S
     with pytest.raises(Exception, match="no such table"):
         await flow.take(fetched(msgspec.json.encode(raised())))
     assert flow._stored == {}  # noqa: SLF001 # what would be committed
+
+
+class Consumer:
+    """Notes when it commits, in the order of what the disk is told."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self._said.append(f"offsets {[*offsets.values()]}")
+
+
+async def test_an_alert_goes_before_the_disk_has_it_and_an_offset_only_after(store: Store) -> None:
+    said: list[str] = []
+    store._write.set_trace_callback(said.append)  # noqa: SLF001 # every statement
+    flow = flow_of(store, "webhook")
+    await flow.take(fetched(msgspec.json.encode(raised())))
+    assert not any("FULL" in one for one in said)
+    await flow._commit_stored(cast("AIOKafkaConsumer", Consumer(said)))  # noqa: SLF001 # what `run` does by and by
+    order = ["PRAGMA synchronous = FULL", "UPDATE alive SET at_ms = at_ms", "COMMIT", "offsets [1]"]
+    assert [one for one in said if one in order][-4:] == order
 
 
 def test_the_flow_is_not_ready_before_it_has_read(store: Store) -> None:
