@@ -1,4 +1,5 @@
-"""A whole instance moves from 16 to 5 partitions: numbers, cases and erasures stay, and nobody is told twice."""
+"""A whole instance moves from 16 to 5 partitions: numbers, cases, what people did with them and erasures stay, and
+nobody is told twice."""
 
 from __future__ import annotations
 
@@ -69,10 +70,13 @@ def told_people() -> Iterator[Told]:
         server.server_close()
 
 
-def asked(instance: Instance, service: str, path: str, kind: str, body: Any = None, method: str = "") -> Any:
-    """The JSON answer of a service to a request with one of the instance's keys."""
+def asked(
+    instance: Instance, service: str, path: str, kind: str, body: Any = None, method: str = "", **more: str
+) -> Any:
+    """The JSON answer of a service to a request with one of the instance's keys, and `more` headers."""
     address = urlsplit(instance.ready[service])
     headers = {"Authorization": f"Bearer {instance.ready['keys'][kind]}", "Content-Type": "application/json"}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
     connection = HTTPConnection(address.netloc, timeout=60)
     try:
         raw = None if body is None else json.dumps(body).encode()
@@ -140,6 +144,46 @@ class Log:
         return f"/v1/teams/{answer['team']}/responses/{answer['response_id']}"
 
 
+# What people do with three cases, one after the other: nobody is done with the first, the second is resolved, the third
+# resolved and reopened.
+ACTS: Final[list[list[tuple[str, dict[str, str], str]]]] = [
+    [
+        ("acknowledge", {}, "acknowledged"),
+        ("note", {"note": "Rang twice, nobody there."}, "noted"),
+        ("contact", {"outcome": "no_answer"}, "contact_failed"),
+    ],
+    [
+        ("assign", {"owner": "ben"}, "assigned"),
+        ("acknowledge", {}, "acknowledged"),
+        ("contact", {"outcome": "reached", "medium": "phone", "note": "Wants a refund."}, "contacted"),
+        ("resolve", {"cause": "late delivery", "note": "Refund is on its way."}, "resolved"),
+    ],
+    [("acknowledge", {}, "acknowledged"), ("resolve", {"cause": "price"}, "resolved"), ("reopen", {}, "reopened")],
+]
+
+
+def act(instance: Instance, case_id: str, number: int, kind: str, fields: dict[str, str]) -> Any:
+    """One act through the public door, as a client that may send it again does."""
+    body = {"actor": "ane", **fields}
+    return asked(
+        instance, "query", f"/v1/followups/{case_id}/{kind}", "read", body, Idempotency_Key=f"{case_id}/{number}"
+    )
+
+
+def acted(instance: Instance, cases: list[str]) -> None:
+    """All of them. The same again finds them done."""
+    for case_id, acts in zip(cases, ACTS, strict=True):
+        for number, (kind, fields, _) in enumerate(acts):
+            act(instance, case_id, number, kind, fields)
+    folded(instance)  # a reply of 202 was not waited for
+
+
+def histories(instance: Instance, cases: list[str]) -> list[dict[str, Any]]:
+    """Each case with all that happened to it, notes included; what the clock alone changes is left out."""
+    found = [asked(instance, "query", f"/v1/followups/{case_id}", "read") for case_id in cases]
+    return [{name: value for name, value in case.items() if name != "overdue"} for case in found]
+
+
 class Picture:
     """What a reader sees, of fixed moments. `version` and what counts records of a generation are left out."""
 
@@ -175,6 +219,13 @@ def test_a_log_of_16_partitions_goes_on_as_one_of_5(tmp_path: Path) -> None:
             assert sum(score["excluded"].get("erased", 0) for score in before.scores.values()) > 10
             raised = set(before.cases)
             assert len(raised) > 20
+            touched = [case_id for case_id, (state, _, _) in sorted(before.cases.items()) if state == "open"][:3]
+            acted(instance, touched)
+            before, history = Picture(instance, as_of, known_at), histories(instance, touched)
+            assert [case["state"] for case in history] == ["acknowledged", "resolved", "open"]
+            kinds = [[event["kind"] for event in case["history"] if event["actor"] == "ane"] for case in history]
+            assert kinds == [[f"followup.{event}" for _, _, event in acts] for acts in ACTS]
+            assert history[0]["history"][-2]["note"] == "Rang twice, nobody there."
             wait_for(lambda: not deliveries(instance, "pending"), 60, "every alert to be delivered")
             messages = dict(told.messages)
             assert messages
@@ -206,6 +257,9 @@ def test_a_log_of_16_partitions_goes_on_as_one_of_5(tmp_path: Path) -> None:
             after = Picture(instance, as_of, known_at)
             assert after.scores == before.scores
             assert after.cases == before.cases
+            assert histories(instance, touched) == history
+            acted(instance, touched)  # clients that had no reply send it all again
+            assert histories(instance, touched) == history
             assert corrected(instance) == stored
             assert asked(instance, "query", "/v1/windows", "read")["windows"] == LIVE
             # Everything that was told before has come by again, and nobody was told again.
@@ -222,6 +276,13 @@ def test_a_log_of_16_partitions_goes_on_as_one_of_5(tmp_path: Path) -> None:
             assert set(told.messages.values()) == {1}
             now = {name: value for name, value in Picture(instance, as_of, known_at).cases.items() if name in raised}
             assert now == before.cases
+            # A case that somebody began to work on before goes on after, from where it was.
+            open_one = history[0]
+            act(instance, open_one["case_id"], 9, "resolve", {"cause": "nobody called back"})
+            folded(instance)
+            (ended,) = histories(instance, touched[:1])
+            assert (ended["state"], ended["n"], ended["cause"]) == ("resolved", open_one["n"] + 1, "nobody called back")
+            assert ended["history"][:-1] == open_one["history"]
         stayed = pulse("replay", "--verify", "--data", str(data), more=SECOND)
         assert stayed.returncode == 0, stayed.stderr + stayed.stdout
         dropped = pulse("repartition", "--drop-old", "--data", str(data), "--json", more=SECOND)
