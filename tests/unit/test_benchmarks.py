@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import cost, engine, fold, pouring, report
+from benchmarks import alerts, cost, engine, fold, pouring, report
 from benchmarks.__main__ import NAMES
 from benchmarks.chart import nice_step
 from benchmarks.chart import shares as places_of
@@ -21,6 +21,7 @@ from benchmarks.machine import Measured
 from benchmarks.peers import meter
 from benchmarks.peers import run as peers
 from benchmarks.profiling import shares
+from benchmarks.receivers import Came
 from benchmarks.worker import value
 from deploy.local.jars import read_lock
 from schemas import topics
@@ -42,6 +43,9 @@ def test_the_json_line_has_every_figure_and_null_for_what_was_not_run() -> None:
         "faust_tables_per_s": None,
         "quix_per_s": None,
         "bytewax_per_s": None,
+        "mail_p99_ms": None,
+        "slack_p99_ms": None,
+        "pagerduty_p99_ms": None,
     }
 
 
@@ -241,3 +245,37 @@ def test_poured_answers_are_answers_of_the_log_and_differ() -> None:
 def test_a_counter_of_the_worker_is_the_sum_over_its_labels() -> None:
     text = '# TYPE a counter\na_total{x="1"} 2.0\na_total{x="2"} 3.0\nb_total 7.0\n'
     assert (value(text, "a_total"), value(text, "b_total"), value(text, "c_total")) == (5, 7, 0)
+
+
+def told(first: str = "b") -> dict[str, list[Came]]:
+    """Two cases of one team, posted at 1 s and 2 s: told alone a second later, and to people in groups."""
+    alone = [Came(2.0, "m", "team-0", 1, "a"), Came(3.0, "n", "team-0", 1, "b")]
+    groups = [Came(1.5, "m", "team-0", 1, "a"), Came(9.0, "g", "team-0", 1, first), Came(1.0, "w", "warm-1", 1, "w")]
+    return {"webhook": alone, "e-mail": alone, "slack": groups, "pagerduty": groups}
+
+
+def test_an_alert_is_timed_from_its_post_and_of_a_group_the_first() -> None:
+    found = alerts.figures({"a": 1.0, "b": 2.0}, told())
+    assert (found["alert_p50_ms"], found["alert_max_ms"], found["mail_count"]) == (1_000, 1_000, 2)
+    assert (found["slack_p99_ms"], found["slack_count"], found["pagerduty_messages"]) == (500, 1, 2)
+
+
+@pytest.mark.parametrize("channel", ["webhook", "e-mail"])
+def test_a_case_that_is_missing_or_told_twice_makes_no_figure(channel: str) -> None:
+    came = told()
+    for those in ([came[channel][0]], [*came[channel], came[channel][0]]):
+        with pytest.raises(RuntimeError, match=f"{channel}: . of 2 cases"):
+            alerts.figures({"a": 1.0, "b": 2.0}, came | {channel: those})
+
+
+def test_a_group_that_begins_with_something_else_than_a_case_makes_no_figure() -> None:
+    came = told()
+    with pytest.raises(RuntimeError, match="slack: 1 groups"):
+        alerts.figures({"a": 1.0, "b": 2.0}, came | {"slack": [Came(1.0, "g", "team-0", 2, "")]})
+
+
+def test_a_new_team_begins_every_tenth_answer() -> None:
+    teams = alerts.teams_of(2_000)
+    first = {team: number for number, team in reversed([*enumerate(teams)])}
+    assert len(first) == 200
+    assert all(number % 10 == 0 for number in first.values())
