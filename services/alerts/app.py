@@ -58,6 +58,9 @@ log = structlog.get_logger()
 DRAIN_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 10.0
 _UNKNOWN_MS: Final = 1_000  # until quiet hours are asked for again, when what teams want has not been read
+# SQLite lets go of the interpreter at each statement, and its thread waits as long as this to have it back from a busy
+# loop. Of the usual 5 ms, a transaction of some statements took most of its time.
+_SWITCH_S: Final = 0.0003
 
 MakeOutlets = Callable[[AlertsSettings, contextlib.AsyncExitStack], Awaitable[Sequence[Outlet]]]
 
@@ -294,6 +297,7 @@ def _causes(error: BaseException | None) -> list[str]:
 def run(settings: AlertsSettings) -> None:
     """The process. Exits 0 after a drain, 1 when something failed that should not, 2 when it cannot start like this."""
     logs.configure("alerts", settings.log_format)
+    sys.setswitchinterval(_SWITCH_S)
     # aiokafka tells each retry in hundreds of lines a second; the flow tells what matters, once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
