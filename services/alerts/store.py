@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -38,7 +38,6 @@ from services.alerts.store_writer import StoreWriter, passes
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
 
 
 class Store:

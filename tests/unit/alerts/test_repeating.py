@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,8 @@ def test_a_message_says_that_it_is_still_open() -> None:
 def test_a_mail_goes_into_the_thread_of_the_case() -> None:
     server = mail.Server("localhost", 25, "none", "", "")
     sent = mail.Mail(Guard.__new__(Guard), server, name="m", sender="pulse@example.com", to=("a@example.com",))
-    first, again = (sent.mail_of(message(1, repeated=repeated), datetime.now(UTC)) for repeated in (False, True))
+    first, again = (
+        message_from_bytes(sent.mail_of(message(1, repeated=repeated), datetime.now(UTC))) for repeated in (False, True)
+    )
     assert again["In-Reply-To"] == first["Message-ID"] != again["Message-ID"]
     assert again["Subject"] == f"Re: {first['Subject']}"
