@@ -1,7 +1,9 @@
 """PagerDuty's webhook, in: an incident acknowledged there acknowledges the case here.
 
-Source: developer.pagerduty.com, "Webhooks", "Verifying signatures": `X-PagerDuty-Signature` holds one or more
-`v1=` and the hex HMAC-SHA256 of the body, one for each secret; an answer is due within 5 s, retries go on for 48 h.
+Source: developer.pagerduty.com, "Webhooks", pages "Overview" (the payload), "Behavior" and "Verifying signatures":
+`X-PagerDuty-Signature` holds one or more `v1=` and the hex HMAC-SHA256 of the body, one for each secret. An answer is
+due within 5 s; after a 5xx it is sent again for 48 h, after a 4xx never, and three in a row that were given up stop the
+subscription for a day. So what is truly theirs is never refused: what cannot be used is passed over.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _ACTOR: Final = "PagerDuty"
 
 
 class _Agent(msgspec.Struct):
+    type: str = ""
     summary: str | None = None
 
 
@@ -44,7 +47,7 @@ class _Event(msgspec.Struct):
     id: str
     event_type: str
     occurred_at: datetime
-    data: _Incident
+    data: msgspec.Raw = msgspec.Raw(b"{}")  # of another shape for each type of event
     agent: _Agent | None = None
 
 
@@ -59,6 +62,12 @@ def signed(body: bytes, header: str, secrets: Sequence[str]) -> bool:
     return any(hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted)
 
 
+def _actor(agent: _Agent | None) -> str:
+    """Who acknowledged: a person by name, anything else (an integration, a rule) as PagerDuty."""
+    name = (agent.summary or "")[:64].strip() if agent is not None and agent.type == "user_reference" else ""
+    return name if name.isprintable() and name else _ACTOR
+
+
 def router(ledger: Ledger, acts: Acts | None, inbound: Mapping[str, Sequence[str]]) -> APIRouter:
     """The route. `inbound` has the secrets of each target that PagerDuty may call back."""
     routes = APIRouter(prefix="/v1", tags=["alerts"])
@@ -66,7 +75,7 @@ def router(ledger: Ledger, acts: Acts | None, inbound: Mapping[str, Sequence[str
         401: {"description": "No signature of a secret we know"},
         404: {"description": "No such target, or it takes no webhooks"},
         413: {"description": "Too large"},
-        422: {"description": "Not an event of theirs, or too old"},
+        422: {"description": "Not an event of theirs"},
         503: {"description": "The log does not take it now: PagerDuty tries again"},
     }
 
@@ -74,7 +83,10 @@ def router(ledger: Ledger, acts: Acts | None, inbound: Mapping[str, Sequence[str
         "/pagerduty/{target}", status_code=202, responses=refusals, summary="An incident was acknowledged in PagerDuty"
     )
     async def take(request: Request, target: str, x_pagerduty_signature: Annotated[str, Header()] = "") -> Response:
-        """Acknowledges the case, or the cases of the group, that the incident is about. Other events do nothing."""
+        """Acknowledges the case, or the cases of the group, that the incident is about.
+
+        Other events, old ones and those that were taken already change nothing.
+        """
         secrets = inbound.get(target)
         if not secrets or acts is None:
             raise problems.NotFound("no such target, or it has no webhook_secret")
@@ -91,25 +103,27 @@ def router(ledger: Ledger, acts: Acts | None, inbound: Mapping[str, Sequence[str
         except (msgspec.MsgspecError, ValueError, OverflowError):
             raise problems.Invalid("not an event of PagerDuty's") from None
         now_ms = wall_clock_ms()
+        if event.event_type != "incident.acknowledged":
+            return Response(status_code=202)
         if not now_ms - RETRIED_MS <= at_ms <= now_ms + AHEAD_MS:
-            raise problems.Invalid("the event is too old, or from the future")
-        if event.event_type == "incident.acknowledged" and event.data.incident_key:
-            if await ledger.seen(f"pagerduty/{target}/{event.id}"):
-                return Response(status_code=202)
-            await _acknowledge(event, event.data.incident_key, now_ms)
+            log.warning("pagerduty_event_passed_over", target=target, reason="too old, or from the future")
+        elif not await ledger.seen(f"pagerduty/{target}/{event.id}"):
+            await _acknowledge(event)
             await ledger.see(f"pagerduty/{target}/{event.id}", now_ms)
         return Response(status_code=202)
 
-    async def _acknowledge(event: _Event, incident: str, now_ms: int) -> None:
-        name = (event.agent.summary if event.agent else None) or ""
-        actor = name[:64] if name[:64].strip() and name[:64].isprintable() else _ACTOR
+    async def _acknowledge(event: _Event) -> None:
+        try:
+            incident = msgspec.json.decode(event.data, type=_Incident).incident_key or ""
+        except msgspec.MsgspecError:
+            incident = ""
         for found in await ledger.cases_of(incident):
             if "acknowledge" not in allowed(found.case.state):
                 continue  # our own acknowledgement comes back, say
             case_id = found.case.case_id
             command_id = str(uuid.uuid5(uuid.UUID(case_id), f"pagerduty/{event.id}"))
             assert acts is not None  # noqa: S101 # said above
-            await acts.publish(found.case.team, Act(command_id, case_id, "acknowledge", actor))
+            await acts.publish(found.case.team, Act(command_id, case_id, "acknowledge", _actor(event.agent)))
             log.info("acknowledged_in_pagerduty", case_id=case_id)
 
     return routes

@@ -103,9 +103,11 @@ def router(counter: Counter) -> APIRouter:
         if known is None:
             try:
                 await counter.acts.publish(tap.team, tap.command(who, wall_clock_ms()))
-            except Unavailable:
+            except Unavailable as error:
                 said = "It could not be put on record just now. Please press the button again in a moment."
-                return await _case(counter, tap, event, status=503, said=said, who=who)
+                sorry = await _case(counter, tap, event, status=503, said=said, who=who)
+                sorry.headers["Retry-After"] = str(error.retry_after_s or 1)
+                return sorry
             known = await counter.outcomes.wait(tap.command_id, WAIT_S)
         said = {
             DONE: f"Done: “{LABELS[tap.action]}” is on record.",

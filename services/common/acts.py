@@ -58,6 +58,7 @@ class KafkaActs:
         """See `Acts`."""
         key = team.encode()
         partition = self._generation.partition_of(key)
+        producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._within_s):
                 producer = await self._started()
@@ -69,7 +70,7 @@ class KafkaActs:
                     )
                 await producer.send_and_wait(self._generation.topic(FEEDBACK), msgspec.json.encode(act), key, partition)
         except (KafkaError, TimeoutError, OSError, WrongTopic) as error:
-            self._let_go()
+            self._let_go(producer)
             log.warning("act_not_held", error=type(error).__name__)
             raise Unavailable(
                 "the log did not acknowledge it, so it may or may not be held; send it again with the same "
@@ -96,9 +97,10 @@ class KafkaActs:
                 self._producer = producer
             return self._producer
 
-    def _let_go(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
+    def _let_go(self, producer: AIOKafkaProducer | None) -> None:
+        """Make another for the next act. Not when there is another already, by which others are being helped."""
+        if producer is not None and producer is self._producer:
+            self._producer = None
             self._leave(producer)
 
     def _leave(self, producer: AIOKafkaProducer) -> None:
@@ -109,5 +111,5 @@ class KafkaActs:
 
     async def close(self) -> None:
         """See `Acts`."""
-        self._let_go()
+        self._let_go(self._producer)
         await asyncio.gather(*self._leaving, return_exceptions=True)

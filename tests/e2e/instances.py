@@ -62,11 +62,12 @@ def pulse(
 
 
 @contextmanager
-def running(data: Path, **more: str) -> Iterator[Instance]:
-    """An instance on `data` until the block ends, with more variables in its environment."""
+def running(data: Path, base: int = 0, /, **more: str) -> Iterator[Instance]:
+    """An instance on `data` until the block ends, on ports from `base` on, with more variables in its environment."""
     data.mkdir(parents=True, exist_ok=True)
     log = data / "up.log"
-    command = (sys.executable, "-m", "services.cli", "up", "--data", str(data), "--port-base", "0", "--json")
+    ports = ("--port-base", str(base))
+    command = (sys.executable, "-m", "services.cli", "up", "--data", str(data), *ports, "--json")
     with log.open("wb") as output:
         process = leashed(command, environment(PYTHONPATH=str(REPO), **more), output)
     try:

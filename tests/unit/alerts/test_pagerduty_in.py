@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +11,16 @@ import pytest
 
 from services.alerts.grouping import Grouping
 from tests.unit.alerts.builders import now_ms, raised
+from tests.unit.alerts.pagerduty_in import acknowledged, signature
 from tests.unit.alerts.tapping import TapDoor, tap_door
 
 NEW, OLD = "the present secret", "the secret of last year"
 EVENT = raised()
 
 
-def body(
-    event_id: str = "01ABC",
-    kind: str = "incident.acknowledged",
-    key: str | None = EVENT.case.case_id,
-    age: timedelta = timedelta(),
-    **more: Any,
-) -> bytes:
-    """An event as PagerDuty documents it."""
-    data = {"id": "Q1", "type": "incident", "incident_key": key, "status": "acknowledged", "title": "3 of 10"}
-    agent = {"id": "P1", "type": "user_reference", "summary": "Bo Lind"}
-    at = (datetime.now(UTC) - age).isoformat()
-    event = {"id": event_id, "event_type": kind, "resource_type": "incident", "occurred_at": at}
-    return json.dumps({"event": {**event, "agent": agent, "data": data, **more}}).encode()
-
-
-def signature(raw: bytes, *secrets: str) -> str:
-    return ",".join("v1=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest() for secret in secrets)
+def body(kind: str = "incident.acknowledged", age: timedelta = timedelta(), **more: Any) -> bytes:
+    """An event about the case's incident."""
+    return acknowledged(EVENT.case.case_id, age=age, event_type=kind, **more)
 
 
 @pytest.fixture
@@ -69,7 +53,7 @@ async def test_a_group_acknowledged_there_acknowledges_its_open_cases(door: TapD
     await door.raise_case(raised(2, team="billing", kind="followup.rescored", n=2, state="rescored"))
     deliveries = await door.store.due("pager", now_ms() + 31_000, 10)
     (group,) = [delivery for delivery in deliveries if delivery.count > 1]
-    assert await send(door, body(key=group.key)) == 202
+    assert await send(door, acknowledged(group.key)) == 202
     wanted = {event.case.case_id for event in events} - {events[1].case.case_id}
     assert {act.case_id for act in door.acts} == wanted
 
@@ -100,7 +84,7 @@ async def test_no_body_that_was_changed_on_the_way_is_taken(door: TapDoor) -> No
     "age", [timedelta(hours=48, minutes=1), timedelta(days=30), timedelta(minutes=-6), timedelta(days=-400)]
 )
 async def test_what_is_too_old_or_from_the_future_is_not_taken(door: TapDoor, age: timedelta) -> None:
-    assert await send(door, body(age=age)) == 422
+    assert await send(door, body(age=age)) == 202  # three refusals in a row would end the subscription
     assert door.acts == []
 
 
@@ -120,13 +104,25 @@ async def test_what_the_log_did_not_take_is_asked_for_again(door: TapDoor) -> No
     assert len(door.acts) == 1
 
 
+NOTE = {
+    "incident": {"id": "Q0NPSCASE", "type": "incident_reference"},
+    "id": "P2",
+    "content": "…",
+    "type": "incident_note",
+}
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        (body(kind="incident.triggered"), 202),
-        (body(kind="pagey.ping", key=None), 202),
-        (body(key="no-such-case"), 202),
-        (body(key=None), 202),
+        (body("incident.triggered"), 202),
+        (body("incident.annotated", data=NOTE), 202),
+        (body("service.updated", agent=None, client=None, data={"id": "PF9", "type": "service"}), 202),
+        (body("pagey.ping", agent={"id": "P1", "type": "user_reference"}, data={"message": "Hi", "type": "ping"}), 202),
+        (acknowledged("no-such-case"), 202),
+        (acknowledged(None), 202),
+        (body(data={"incident_key": 7}), 202),
+        (body(data=None), 202),
         (b"{}", 422),
         (b"not json", 422),
         (b"x" * 300_000, 413),
@@ -142,3 +138,18 @@ async def test_a_case_that_has_moved_on_is_left_alone_and_an_unknown_target_is_n
     assert await send(door, body()) == 202
     assert await send(door, body(), target="other") == 404
     assert door.acts == []
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        None,
+        {"id": "PCARE00", "type": "service_reference", "summary": "Customer care"},
+        {"id": "P1", "type": "user_reference"},
+        {"id": "P1", "type": "user_reference", "summary": "  "},
+        {"id": "P1", "type": "user_reference", "summary": "Bo\nLind"},
+    ],
+)
+async def test_who_is_no_person_with_a_name_is_called_pagerduty(door: TapDoor, agent: dict[str, str] | None) -> None:
+    assert await send(door, body(agent=agent)) == 202
+    assert [act.actor for act in door.acts] == ["PagerDuty"]
