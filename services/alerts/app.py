@@ -88,7 +88,7 @@ def build_app(
         version="1",
         redoc_url=None,
     )
-    http.install(app, ready)
+    http.install(app, ready, lambda: _untold(store.dead))
     keyring = Keyring(settings.key_hashes)
     app.include_router(routes.router(store, keyring))
     ledger = Ledger(store)
@@ -99,6 +99,14 @@ def build_app(
     if counter is not None:
         app.include_router(routes_taps.router(counter))
     return app
+
+
+def _untold(dead: Mapping[str, int]) -> list[str]:
+    """What stands in /readyz of messages that were given up. No reason not to be ready: the page of the links works."""
+    return [
+        f"{channel}: {count} given up and not told; once it is mended, pulse resend --channel {channel}"
+        for channel, count in sorted(dead.items())
+    ]
 
 
 async def configured(settings: AlertsSettings, stack: contextlib.AsyncExitStack) -> Sequence[Outlet]:

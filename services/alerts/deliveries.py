@@ -15,8 +15,7 @@ State = Literal["pending", "delivered", "given_up"]
 class Delivery:
     """A message to be told through one channel: `event`, and `more` of its group; `count` of them in all.
 
-    `due_ms` 0: at once. `since_ms` is when somebody last asked for it to be told; 0: when the event came.
-    `repeated`: it was told before, and nobody has acknowledged it since.
+    `due_ms` 0: at once. `repeated`: it was told before, and nobody has acknowledged it since.
     """
 
     channel: str
@@ -26,16 +25,11 @@ class Delivery:
     more: tuple[FollowupEvent, ...] = ()
     count: int = 1
     due_ms: int = 0
-    since_ms: int = 0
     repeated: bool = False
 
     @property
     def key(self) -> str:
         return self.message_id or self.event.event_id
-
-    def age_ms(self, now_ms: int) -> int:
-        """How long it has been waiting."""
-        return now_ms - max(self.event.at_ms, self.since_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.followups import FollowupEvent, Kind
+from schemas.followups import FollowupEvent, Kind, State
 
 NEWS: Final = frozenset({"followup.raised", "followup.reopened"})  # a case begins
 # What people are told: that, and what the clock says of a case nobody has taken.
 TOLD: Final = NEWS | {"followup.reminder", "followup.breached", "followup.escalated"}
 # For machines that ask customers: that one is to be asked again, and has answered.
 ASKING: Final = frozenset({"followup.reask", "followup.reasked"})
+CLOSED: Final[frozenset[State]] = frozenset({"resolved", "rescored", "withdrawn", "joined"})
 NEWS_SQL: Final = ", ".join(f"'{kind}'" for kind in sorted(NEWS))
 REPEATED: Final = "followup.repeated"  # no event of the log: a case that was told, told again
 SHOWN: Final = 10  # cases of a group that a message shows; the rest it counts

@@ -19,9 +19,9 @@ from schemas.followups import State as CaseState
 from services.alerts import metrics
 from services.alerts.channels import Channel, Message, Told
 from services.alerts.deliveries import Attempt, Delivery, State
-from services.alerts.grouping import Pace, Rate, is_news
+from services.alerts.grouping import CLOSED, Pace, Rate, is_news
 from services.alerts.people import Absence, People, Text
-from services.alerts.retries import Outcome, next_wait_ms, too_old
+from services.alerts.retries import Outcome, next_wait_ms
 from services.alerts.store import Store
 from services.alerts.store_groups import standing
 from services.alerts.taps import Link
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 # Messages on their way at once to one target, and deliveries held in memory, those included.
 PLACES: Final = 16
 ROOM: Final = 256
-CLOSED: Final = frozenset({"resolved", "rescored", "withdrawn", "joined"})
 _NEVER_MS: Final = 1 << 62
 _random = SystemRandom().random
 
@@ -145,9 +144,6 @@ class Lane:
 
     async def _carry(self, delivery: Delivery) -> None:
         try:
-            if too_old(delivery.attempts, delivery.age_ms(self._now_ms())):
-                await self._settle(delivery, "given_up", delivery.attempts, "too_old", None)
-                return
             expected = await self._people.expect(delivery.event.case)  # not in a place: others have their text
             async with self._places:
                 if self._stopped():
@@ -249,8 +245,7 @@ class Lane:
         attempt: Attempt | None = None,
     ) -> None:
         if state == "given_up":
-            outcome = "too_old" if status == "too_old" else "given_up"
-            metrics.DELIVERIES.labels(self.channel.name, outcome).inc()
+            metrics.DELIVERIES.labels(self.channel.name, "given_up").inc()
             log.error(
                 "delivery_given_up",
                 channel=self.channel.name,

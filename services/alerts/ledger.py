@@ -121,13 +121,14 @@ class Ledger:
                 file.execute(f"SELECT channel, count(*) FROM deliveries WHERE {wanted} GROUP BY channel", given)  # noqa: S608
             )
             file.execute(
-                "UPDATE deliveries SET state = 'pending', attempts = 0, next_ms = ?, settled_ms = NULL, since_ms = ?,"  # noqa: S608
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_ms = ?, settled_ms = NULL,"  # noqa: S608
                 f" last_status = NULL WHERE {wanted}",
-                (now_ms, now_ms, *given),
+                (now_ms, *given),
             )
             return counts
 
         counts = await self._store.write(work, durable=True)
+        await self._store.count_dead()
         for name, count in counts.items():
             metrics.PENDING.labels(name).inc(count)
         return counts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# outcome: delivered, retry, refused, gone or invalid (one an attempt); given_up, too_old, withdrawn (one a delivery).
+# outcome: delivered, retry, refused, gone or invalid (one an attempt); given_up, too_old, withdrawn, case_closed (one a
+# delivery).
 DELIVERIES = Counter("pulse_alerts_deliveries", "Attempts and endings, by channel and outcome", ("channel", "outcome"))
 SECONDS = Histogram(
     "pulse_alerts_delivery_seconds",
@@ -13,6 +14,7 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 3, 10, 60, 600, 3600, 36000),
 )
 PENDING = Gauge("pulse_alerts_pending", "Deliveries not yet delivered or given up", ("channel",))
+DEAD = Gauge("pulse_alerts_dead_letters", "Events given up that can be told again", ("channel",))
 DISABLED = Gauge("pulse_alerts_channel_disabled", "1: the target answered 410 and gets nothing more", ("channel",))
 # reason: unreadable, unknown_kind.
 SKIPPED = Counter("pulse_alerts_skipped", "Records of followups.v1 that could not be used", ("reason",))

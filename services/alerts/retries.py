@@ -9,9 +9,9 @@
 | any other, redirects included | refused | `SCHEDULE_MS`, but never within 5 minutes (mend it first) |
 
 The schedule is that of Standard Webhooks with quicker first retries, because a follow-up's first clock is ten
-hours: 12 attempts over about 76 hours, then given up. A refusal keeps the long tail, since a gateway answers 404
-during the outage behind it. `Retry-After` (bounded by an hour) can only lengthen a wait, and makes the whole
-channel wait: what one message was told holds for all.
+hours: 12 attempts over about 76 hours, then given up; nothing is given up for its age. A refusal keeps the long tail,
+since a gateway answers 404 during the outage behind it. `Retry-After` (bounded by an hour) can only lengthen a wait,
+and makes the whole channel wait: what one message was told holds for all.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ BUSY_WAIT_MS: Final = 30 * SECOND_MS
 BUSY_PAUSE_MS: Final = 1 * SECOND_MS
 RETRY_AFTER_MAX_MS: Final = 1 * HOUR_MS
 
-# Nobody wants a page about last month's case. The first attempt must come within a day of the raise, whatever held
-# it up (a fresh group that reads from the log's beginning, a long outage of ours), and the last within four.
+# Nobody wants a page about last month's case from a service that was put up today: of what had happened before its
+# first start, it tells the last day. What happened since then is told however late it is read: nobody has been told.
 FIRST_WITHIN_MS: Final = 24 * HOUR_MS
+# A note about a score is news for four days.
 LAST_WITHIN_MS: Final = 96 * HOUR_MS
 
 _BUSY: Final = frozenset({429, 502, 504})
@@ -116,8 +117,3 @@ def next_wait_ms(attempts: int, outcome: Outcome, chance: float) -> int | None:
     if outcome.verdict == "invalid" or attempts > len(SCHEDULE_MS):
         return None
     return int(max(SCHEDULE_MS[attempts - 1], outcome.wait_ms) * (1 + JITTER * chance))
-
-
-def too_old(attempts: int, age_ms: int) -> bool:
-    """Whether a message raised `age_ms` ago and tried `attempts` times is too old for another attempt."""
-    return age_ms > (LAST_WITHIN_MS if attempts else FIRST_WITHIN_MS)

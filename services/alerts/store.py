@@ -30,11 +30,12 @@ from services.alerts import store_repeats as repeats
 from services.alerts.amending import Amended, amend
 from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State, silent_until
 from services.alerts.grouping import NEWS, Grouping
-from services.alerts.retries import FIRST_WITHIN_MS
 from services.alerts.store_file import FILE, locked, prepare
 from services.alerts.store_groups import ROW, due, form, insert, note_case, place, waiting
-from services.alerts.store_sweep import DAY_MS, KEPT_MS, sweep
+from services.alerts.store_sweep import DAY_MS, KEPT_MS, Swept, sweep
+from services.alerts.store_waiting import CASE_CLOSED, dead_letters, hold_on, is_history, pass_over
 from services.alerts.store_writer import StoreWriter, passes
+from services.common.clock import wall_clock_ms
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -59,12 +60,14 @@ class Store:
         self._read = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
         self._writer = StoreWriter(self._write)
         self._reader = ThreadPoolExecutor(1, "store-reader")
-        prepare(self._write)
+        self._born_ms = prepare(self._write, wall_clock_ms())
         for channel, pending in self._write.execute(
             "SELECT channel, count(*) FROM deliveries WHERE state = 'pending' GROUP BY channel"
         ):
             metrics.PENDING.labels(channel).set(pending)
             self._channels.add(channel)
+        self.dead: dict[str, int] = {}  # channel → events given up that can be told again
+        self._note_dead(dead_letters(self._write))
         self.silences = [
             Silence(*row)
             for row in self._write.execute("SELECT id, team, channel, until_ms, made_ms, reason FROM silences")
@@ -78,12 +81,11 @@ class Store:
     async def add(
         self, deliveries: Sequence[Delivery], now_ms: int, seen: Sequence[FollowupEvent] = ()
     ) -> list[Delivery]:
-        """Store what is not stored yet, and return it; what is too old to be told is given up at once.
+        """Store what is not stored yet, and return it; what is history is given up at once.
 
         Before its `due_ms` none is told. What is older than anything kept here leaves no row: whether it was told,
         nobody can say any more. `seen` are all events that came, told or not: they say how their cases stand.
         """
-
         silences = [one for one in self.silences if one.until_ms > now_ms]
 
         def work() -> tuple[list[Delivery], list[Delivery], list[str]]:
@@ -98,13 +100,13 @@ class Store:
                     "SELECT 1 FROM deliveries WHERE event_id = ? AND channel = ?", (event.event_id, channel)
                 ).fetchone():
                     continue
-                if now_ms - event.at_ms > FIRST_WITHIN_MS:
-                    insert(self._write, delivery, "given_up", event.event_id, None, now_ms)
+                if is_history(self._write, event, self._born_ms, now_ms):
+                    insert(self._write, delivery, "given_up", event.event_id, None, now_ms, "too_old")
                     old.append(delivery)
                     continue
-                grouping = self.groupings.get(channel)
-                message_id, due_ms = place(self._write, event, channel, now_ms, grouping, silences, delivery.due_ms)
-                insert(self._write, delivery, "pending", message_id, due_ms, None)
+                given = self.groupings.get(channel), silences, delivery.due_ms
+                message_id, due_ms, held = place(self._write, event, channel, now_ms, *given)
+                insert(self._write, delivery, "pending", message_id, due_ms, None, held)
                 new.append(replace(delivery, due_ms=due_ms if due_ms > now_ms else 0))
             for event in seen:
                 if now_ms - event.at_ms <= KEPT_MS:
@@ -117,11 +119,11 @@ class Store:
         for delivery in new:
             metrics.PENDING.labels(delivery.channel).inc()
             self._channels.add(delivery.channel)
-        for delivery in old:
-            metrics.DELIVERIES.labels(delivery.channel, "too_old").inc()
         for channel in dropped:
             metrics.PENDING.labels(channel).dec()
         if old:
+            for delivery in old:
+                metrics.DELIVERIES.labels(delivery.channel, "too_old").inc()
             log.warning("deliveries_too_old", count=len(old), newest_ms=max(d.event.at_ms for d in old))
         return new
 
@@ -131,25 +133,42 @@ class Store:
         await self._writer.transaction(lambda: self._write.execute("UPDATE alive SET at_ms = at_ms"), durable=True)
 
     async def due(self, channel: str, now_ms: int, limit: int) -> list[Delivery]:
-        """Messages whose next attempt is due, oldest first. Groups whose time has come are made one on the way."""
-        grouping = self.groupings.get(channel) or Grouping()
-        held = self._held(channel, now_ms)
+        """Messages whose next attempt is due, oldest first. Groups whose time has come are made one on the way.
 
-        def work() -> tuple[list[Delivery], int]:
-            form(self._write, channel, now_ms, grouping)
+        People are not told of what was held back and needs nobody any more; machines are.
+        """
+        grouping, silences, held = self.groupings.get(channel), [*self.silences], self._held(channel, now_ms)
+
+        def work() -> tuple[int, int, list[Delivery]]:
+            hold_on(self._write, channel, now_ms, silences)
+            passed = pass_over(self._write, channel, now_ms) if grouping else 0
+            form(self._write, channel, now_ms, grouping or Grouping())
             again = 0
-            if grouping.repeat_ms:
+            if grouping and grouping.repeat_ms:
                 if channel not in self._clocked:
                     repeats.start_all(self._write, channel, now_ms)
                 again = repeats.repeat(self._write, channel, now_ms, grouping.repeat_ms, held)
-            return due(self._write, channel, now_ms, limit), again
+            return passed, again, due(self._write, channel, now_ms, limit)
 
-        found, again = await self._writer.transaction(work)
+        passed, again, found = await self._writer.transaction(work)
         self._clocked.add(channel)
         if again:
             self._channels.add(channel)
             metrics.PENDING.labels(channel).inc(again)
+        if passed:
+            metrics.PENDING.labels(channel).dec(passed)
+            metrics.DELIVERIES.labels(channel, CASE_CLOSED).inc(passed)
+            log.info("held_cases_closed", channel=channel, count=passed)
         return found
+
+    async def count_dead(self) -> None:
+        """Count anew what was given up and can be told again, for the metric and for `dead`."""
+        self._note_dead(await self._writer.transaction(lambda: dead_letters(self._write)))
+
+    def _note_dead(self, found: dict[str, int]) -> None:
+        for channel in self.dead.keys() | found.keys():
+            metrics.DEAD.labels(channel).set(found.get(channel, 0))
+        self.dead = found
 
     def _held(self, channel: str, now_ms: int) -> repeats.Held:
         silences = [one for one in self.silences if one.until_ms > now_ms]
@@ -221,6 +240,8 @@ class Store:
         settled, more = await self._writer.transaction(work)
         if done:
             metrics.PENDING.labels(delivery.channel).dec(settled)
+        if state == "given_up":
+            await self.count_dead()
         return more
 
     async def amend(self, events: Sequence[FollowupEvent], now_ms: int) -> list[Delivery]:
@@ -263,21 +284,26 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._reader, work)
 
     async def sweep(self, now_ms: int, live: Collection[str]) -> int:
-        """One small step of housekeeping; returns the rows it touched.
+        """One small step of housekeeping; returns the rows it touched. Also shows that the file can be written.
 
-        Removes what was settled 30 days ago. Gives up what has been due for a day on a channel that is not `live` (not
-        configured any more, or stopped by a 410), as nobody else will. Also shows that the file can be written.
+        A channel that is not `live` is not configured any more, or stopped by a 410: nobody else ends what it has.
         """
         idle = self._channels - set(live)
         self.silences = [one for one in self.silences if one.until_ms > now_ms - DAY_MS]
 
-        removed, stranded = await self._writer.transaction(lambda: sweep(self._write, now_ms, idle))
+        def work() -> tuple[Swept, dict[str, int]]:
+            return sweep(self._write, now_ms, idle), dead_letters(self._write)
+
+        swept, dead = await self._writer.transaction(work)
+        self._note_dead(dead)
         await self._empty_wal()
-        for channel, count in (+stranded).items():  # + leaves out the zeros
+        if swept.untold:
+            log.error("dead_letters_removed", count=swept.untold)
+        for channel, count in (+swept.stranded).items():  # + leaves out the zeros
             log.error("deliveries_stranded", channel=channel, count=count)
             metrics.DELIVERIES.labels(channel, "too_old").inc(count)
             metrics.PENDING.labels(channel).dec(count)
-        return removed + stranded.total()
+        return swept.removed + swept.stranded.total()
 
     async def _empty_wal(self) -> None:
         """Move the WAL into the file and cut it to nothing, if it may hold what was to go."""

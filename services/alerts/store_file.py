@@ -50,7 +50,6 @@ INSERT INTO alive VALUES (0);
 _GROUPS: Final = """
 ALTER TABLE deliveries ADD COLUMN team TEXT;
 ALTER TABLE deliveries ADD COLUMN message_id TEXT;      -- null until its group is told
-ALTER TABLE deliveries ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0; -- of a person's wish to tell it again
 UPDATE deliveries SET message_id = event_id;
 CREATE INDEX by_message ON deliveries (message_id, channel);
 CREATE INDEX waiting ON deliveries (channel, team) WHERE state = 'pending' AND message_id IS NULL;
@@ -98,6 +97,13 @@ CREATE TABLE IF NOT EXISTS amended (case_id TEXT PRIMARY KEY, n INTEGER NOT NULL
 """
 
 
+# Events given up that can be told again; when this file was made, or, of an older one, was last known to be at work.
+_DEAD: Final = """
+CREATE INDEX IF NOT EXISTS dead ON deliveries (channel) WHERE state = 'given_up' AND event IS NOT NULL
+"""
+_BORN: Final = "CREATE TABLE IF NOT EXISTS born (at_ms INTEGER NOT NULL)"
+
+
 class DirInUse(Exception):
     """Another process works in this folder."""
 
@@ -109,8 +115,8 @@ class NotOurFile(Exception):
     """The file was written by another version of this program."""
 
 
-def prepare(file: sqlite3.Connection) -> None:
-    """Set a fresh connection up for writing, and make the tables of a new file. Raises NotOurFile."""
+def prepare(file: sqlite3.Connection, now_ms: int) -> int:
+    """Set a fresh connection up for writing, and make the tables of a new file; when it was made. Raises NotOurFile."""
     file.execute("PRAGMA journal_mode = WAL")
     file.execute("PRAGMA busy_timeout = 5000")
     file.execute("PRAGMA secure_delete = ON")
@@ -125,6 +131,15 @@ def prepare(file: sqlite3.Connection) -> None:
         raise NotOurFile(f"{FILE} has version {version}, this program knows {_VERSION}")
     file.execute(_AMENDED)
     file.executescript(TABLES)
+    file.execute(_DEAD)
+    file.execute(_BORN)
+    file.execute(
+        "INSERT INTO born SELECT CASE at_ms WHEN 0 THEN ? ELSE at_ms END FROM alive"
+        " WHERE NOT EXISTS (SELECT 1 FROM born)",
+        (now_ms,),
+    )
+    (born_ms,) = file.execute("SELECT at_ms FROM born").fetchone()
+    return int(born_ms)
 
 
 def locked(folder: Path) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from schemas.followups import FollowupEvent
 from services.alerts.deliveries import Delivery, Silence, State, silent_until
 from services.alerts.grouping import NEWS_SQL, REPEATED, SHOWN, Grouping, group_id, group_of
+from services.alerts.store_waiting import HELD
 
 ROW: Final = "event_id, kind, case_id, channel, state, attempts, last_status, at_ms, next_ms, settled_ms, message_id"
 
@@ -22,17 +23,15 @@ def insert(
     message_id: str | None,
     next_ms: int | None,
     settled_ms: int | None,
+    status: str | None,
 ) -> None:
-    """A new row: pending, or given up at once as too old."""
+    """A new row: pending, or given up at once."""
     event, pending = delivery.event, state == "pending"
-    status = None if pending else "too_old"
     row = (event.event_id, event.kind, event.case.case_id, delivery.channel, state, 0, status, event.at_ms)
     rest = (next_ms, settled_ms, message_id, event.case.team, msgspec.json.encode(event) if pending else None)
-    # What waits for the end of quiet hours is as old as the morning: it is not given up for its age.
     file.execute(
-        f"INSERT INTO deliveries ({ROW}, team, event, since_ms)"  # noqa: S608
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*row, *rest, delivery.due_ms),
+        f"INSERT INTO deliveries ({ROW}, team, event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        (*row, *rest),
     )
 
 
@@ -44,19 +43,23 @@ def place(
     grouping: Grouping | None,
     silences: Iterable[Silence],
     not_before_ms: int = 0,
-) -> tuple[str | None, int]:
-    """The message a new event belongs to, and when that is due. None: that of its group, made when it is due."""
+) -> tuple[str | None, int, str | None]:
+    """The message a new event belongs to, when that is due, and whether it is held back until then.
+
+    No message: that of its group, made when it is due.
+    """
     team = event.case.team
     silent_ms = max(not_before_ms, silent_until(silences, team, channel, now_ms))
+    held = HELD if silent_ms > now_ms else None
     if grouping is None or event.kind not in grouping.kinds:
-        return event.event_id, max(now_ms, silent_ms)
+        return event.event_id, max(now_ms, silent_ms), held
     group = group_of(event.kind, team)
     row = file.execute("SELECT next_ms FROM groups WHERE channel = ? AND team = ?", (channel, group)).fetchone()
     due_ms: int = row[0] if row is not None and row[0] > now_ms else now_ms + grouping.wait_ms
     if due_ms > now_ms or silent_ms > now_ms or not grouping.interval_ms:
-        return (None if grouping.interval_ms else event.event_id), max(due_ms, silent_ms)
+        return (None if grouping.interval_ms else event.event_id), max(due_ms, silent_ms), held
     _open(file, channel, group, now_ms + grouping.interval_ms)
-    return event.event_id, now_ms
+    return event.event_id, now_ms, None
 
 
 def _open(file: sqlite3.Connection, channel: str, group: str, next_ms: int) -> None:
@@ -95,7 +98,7 @@ def due(file: sqlite3.Connection, channel: str, now_ms: int, limit: int) -> list
     What tells how a case goes on waits until what came before it of the case has been told or given up.
     """
     messages = file.execute(
-        "SELECT message_id, count(*), min(attempts), min(since_ms) FROM deliveries AS one"  # noqa: S608
+        "SELECT message_id, count(*), min(attempts) FROM deliveries AS one"  # noqa: S608
         " WHERE channel = ? AND state = 'pending' AND next_ms <= ? AND message_id IS NOT NULL"
         f" AND (kind IN ({NEWS_SQL}, '{REPEATED}') OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE"
         " earlier.case_id = one.case_id AND earlier.channel = one.channel AND earlier.state = 'pending'"
@@ -103,15 +106,10 @@ def due(file: sqlite3.Connection, channel: str, now_ms: int, limit: int) -> list
         " GROUP BY message_id ORDER BY min(next_ms), min(rowid) LIMIT ?",
         (channel, now_ms, limit),
     ).fetchall()
-    return [
-        _loaded(file, channel, message_id, count, attempts, since_ms)
-        for message_id, count, attempts, since_ms in messages
-    ]
+    return [_loaded(file, channel, message_id, count, attempts) for message_id, count, attempts in messages]
 
 
-def _loaded(
-    file: sqlite3.Connection, channel: str, message_id: str, count: int, attempts: int, since_ms: int
-) -> Delivery:
+def _loaded(file: sqlite3.Connection, channel: str, message_id: str, count: int, attempts: int) -> Delivery:
     rows = file.execute(
         "SELECT event, kind FROM deliveries WHERE message_id = ? AND channel = ? AND state = 'pending'"
         " ORDER BY at_ms, event_id LIMIT ?",
@@ -120,7 +118,7 @@ def _loaded(
     first, *more = (msgspec.json.decode(raw, type=FollowupEvent) for raw, _ in rows)
     given = "" if message_id == first.event_id else message_id
     repeated = rows[0][1] == REPEATED
-    return Delivery(channel, first, attempts, given, tuple(more), count, since_ms=since_ms, repeated=repeated)
+    return Delivery(channel, first, attempts, given, tuple(more), count, repeated=repeated)
 
 
 def waiting(file: sqlite3.Connection, channel: str, message_id: str, now_ms: int) -> bool:

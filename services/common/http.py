@@ -26,8 +26,11 @@ def problem_response(problem: Problem) -> Response:
     return Response(problem.body(), status_code=problem.status, headers=problem.headers(), media_type=PROBLEM_JSON)
 
 
-def install(app: FastAPI, ready: Ready) -> None:
-    """Add the error handlers and `/livez`, `/readyz`, `/metrics` to `app`."""
+def install(app: FastAPI, ready: Ready, notices: Callable[[], list[str]] = list) -> None:
+    """Add the error handlers and `/livez`, `/readyz`, `/metrics` to `app`.
+
+    `notices`: what somebody should look at although the service works.
+    """
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, problem: Problem) -> Response:
@@ -62,11 +65,12 @@ def install(app: FastAPI, ready: Ready) -> None:
         return {"status": "alive"}
 
     @app.get("/readyz", tags=["health"], summary="The service can do its work; 503 and the reason when not")
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> dict[str, str | list[str]]:
         reason = ready()
         if reason is not None:
             raise problems.Unavailable(reason, retry_after_s=1)
-        return {"status": "ready"}
+        noted = notices()
+        return {"status": "ready"} | ({"notices": noted} if noted else {})
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
     async def metrics() -> Response:

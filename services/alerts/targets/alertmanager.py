@@ -15,14 +15,13 @@ import msgspec
 from schemas.followups import FollowupEvent
 from services.alerts.alarms.records import Note, NoteKind
 from services.alerts.channels import Message
-from services.alerts.grouping import ASKING
+from services.alerts.grouping import ASKING, CLOSED
 from services.alerts.retries import Outcome
 from services.alerts.targets import notes, wording
 from services.alerts.targets.posting import TIMEOUT_S, post
 
 PATH: Final = "/api/v2/alerts"
 ALERT_NAME: Final = "PulseFollowup"
-CLOSED: Final = frozenset({"resolved", "rescored", "withdrawn", "joined"})
 _DAY_MS: Final = 86_400_000
 
 

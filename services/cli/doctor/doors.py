@@ -22,6 +22,10 @@ CLOCK_S: Final = 5.0  # the door refuses answers from further ahead than minutes
 _LAG_LOOK_S: Final = 2.0
 
 
+class _Ready(msgspec.Struct):
+    notices: list[str] = []
+
+
 async def services(client: ClientFile, data: Path) -> list[Finding]:
     """Everything that can be asked of the services of an instance."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
@@ -51,10 +55,19 @@ async def _ready(session: aiohttp.ClientSession, name: str, url: str, data: Path
     try:
         async with session.get(f"{url}/readyz") as answer:
             if answer.status == 200:
-                return ok(name, f"ready at {url}")
+                notices = _notices(await answer.read())
+                return warn(name, "; ".join(notices), f"see {log}") if notices else ok(name, f"ready at {url}")
             return bad(name, f"not ready: {problem_text(await answer.read())}", f"if it stays so, see {log}")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return bad(name, f"{url} does not answer ({type(error).__name__})", f"see {log}")
+
+
+def _notices(body: bytes) -> list[str]:
+    """What a ready service wants somebody to look at."""
+    try:
+        return msgspec.json.decode(body, type=_Ready).notices
+    except msgspec.MsgspecError:
+        return []
 
 
 async def _key(session: aiohttp.ClientSession, client: ClientFile) -> Finding:

@@ -19,7 +19,7 @@ from services.alerts.grouping import SHOWN, Grouping, Pace, Rate, group_id
 from services.alerts.lanes import Lane
 from services.alerts.ledger import Ledger
 from services.alerts.people import Cache, People
-from services.alerts.retries import FIRST_WITHIN_MS, Outcome
+from services.alerts.retries import Outcome
 from services.alerts.store import Store
 from services.alerts.store_file import FILE
 from tests.unit.alerts.builders import FakeTable, now_ms, raised, until
@@ -272,7 +272,6 @@ async def test_what_was_given_up_is_told_again_under_its_id_and_its_attempts_are
 
         await until(given_up)
         channel.answer = OK
-        clock.ahead_ms += FIRST_WITHIN_MS * 3  # too old to be told for the first time, but it was asked for
         assert await ledger.again("other", None, clock()) == {}
         assert await ledger.again(None, raised(0).event_id, clock()) == {"slack": 1}
         lane.look()
@@ -292,7 +291,7 @@ async def test_a_file_of_the_first_version_is_read_on(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE) as file:
         file.executescript(
             "DROP INDEX by_message; DROP INDEX waiting; ALTER TABLE deliveries DROP COLUMN team;"
-            "ALTER TABLE deliveries DROP COLUMN message_id; ALTER TABLE deliveries DROP COLUMN since_ms;"
+            "ALTER TABLE deliveries DROP COLUMN message_id;"
             "DROP TABLE groups; DROP TABLE cases; DROP TABLE attempts; DROP TABLE silences; DROP TABLE seen;"
             "PRAGMA user_version = 1"
         )

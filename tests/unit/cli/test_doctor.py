@@ -94,6 +94,15 @@ async def test_a_service_that_is_not_ready_says_why(data: Path, service: FakeSer
     assert found["read key"].level == found["lag"].level == "ok"
 
 
+async def test_a_service_that_works_but_has_something_to_say_is_a_warning(data: Path, service: FakeService) -> None:
+    service.says("/readyz", {"status": "ready", "notices": ["slack: 3 given up and not told"]})
+    found = {finding.what: finding for finding in await doors.services(read_client_file(data), data)}
+    assert (found["alerts"].level, found["alerts"].saw) == ("warn", "slack: 3 given up and not told")
+    service.says("/readyz", {"status": "ready"})
+    found = {finding.what: finding for finding in await doors.services(read_client_file(data), data)}
+    assert found["alerts"].level == "ok"
+
+
 async def test_a_key_the_services_do_not_know_is_told(data: Path, service: FakeService) -> None:
     service.says("/v1/position", {"detail": "not known"}, 401)
     found = {finding.what: finding for finding in await doors.services(read_client_file(data), data)}
