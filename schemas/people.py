@@ -14,7 +14,8 @@ class Person(msgspec.Struct, omit_defaults=True, frozen=True):
     """What an answer says about and in the words of a person. The newest record of a key is the whole truth.
 
     `revision` is the answer's: a later record with a lower one is an old retry and must not replace a newer text.
-    `answers` are the free replies to the survey's other questions. Of a note only `comment` is set.
+    `answers` are the free replies to the survey's other questions. Of a note only `comment` is set, with the case it is
+    about and when it was sent (`noted_ms`, milliseconds UTC, by its sender's clock).
     """
 
     team: str
@@ -27,6 +28,8 @@ class Person(msgspec.Struct, omit_defaults=True, frozen=True):
     email: str | None = None
     phone: str | None = None
     answers: dict[str, str | int | float | bool | None] = {}
+    case_id: str | None = None
+    noted_ms: int | None = None
 
 
 def person_key(team: str, response_id: str) -> bytes:

@@ -36,7 +36,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "people": (
         *("team", "response_id", "revision", "comment", "respondent_id", "name", "email", "phone"),
-        *("answers", "version", "deleted"),
+        *("answers", "version", "deleted", "case_id", "noted_at"),
     ),
     "followups": (
         *("case_id", "team", "response_id", "score", "state", "n", "raised_at", "changed_at"),
@@ -144,7 +144,7 @@ def people_rows(key: bytes | None, value: bytes | None, offset: int, generation:
         if rolled_after(key or b"") is not None:
             return
         team, response_id = split_person_key(key or b"")
-        yield "people", (team, response_id, 0, "", "", "", "", "", "", 1 << 63 | version, 1)
+        yield "people", (team, response_id, 0, "", "", "", "", "", "", 1 << 63 | version, 1, "", None)
         return
     person = _PEOPLE.decode(value)
     yield (
@@ -153,8 +153,7 @@ def people_rows(key: bytes | None, value: bytes | None, offset: int, generation:
             *(person.team, person.response_id, person.revision, person.comment or "", person.respondent_id or ""),
             *(person.name or "", person.email or "", person.phone or ""),
             msgspec.json.encode(person.answers).decode() if person.answers else "",
-            min(person.revision, 0xFFFFF) << 43 | version,
-            0,
+            *(min(person.revision, 0xFFFFF) << 43 | version, 0, person.case_id or "", person.noted_ms),
         ),
     )
 

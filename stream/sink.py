@@ -14,6 +14,7 @@ from schemas import topics
 from stream.batches import RawSchema, RecordBatch, gate_of, partitions_of
 from stream.errors import fatal_on_error
 from stream.log import KafkaLog
+from stream.notes import Orphans
 from stream.outbox import KafkaOutbox
 from stream.rolling import Rolling
 from stream.rows import ROWS_OF
@@ -44,6 +45,8 @@ class Sinking:
         people = self._log.topic(topics.PEOPLE)
         source = KafkaLog(settings.kafka, app.conf.id, people)
         self._rolling = Rolling(source, self._outbox, source.segment_ms)
+        feedback = KafkaLog(settings.kafka, app.conf.id, self._log.topic(topics.FEEDBACK))
+        self._orphans = Orphans(feedback, self._store, self._outbox, self._log.partition_of, settings.generation)
         self._sweep_every_s = settings.sweep_every.total_seconds()
         self._app = app
         self._joined = False
@@ -97,6 +100,9 @@ class Sinking:
                 ended = await self._rolling.look(sorted(mine), int(time.time() * 1000))
                 if ended:
                     log.info("segments_ended", topic=topics.PEOPLE, partitions=ended)
+                orphans = await self._orphans.look(sorted(mine), int(time.time() * 1000))
+                if orphans:
+                    log.info("notes_without_case_deleted", count=orphans)
                 try:
                     await asyncio.to_thread(self._store.clear)
                 except (Refused, Unreachable) as error:  # the next time will do

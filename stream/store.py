@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -12,6 +12,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 from clickhouse_connect.driver.insert import InsertContext
 from pydantic import SecretStr
 
+from schemas.topics import FOLLOWUPS
+from stream.domain import ids
 from stream.rows import ERASURES, TABLES, Key, Row
 
 # Codes of ClickHouse that say nothing about the rows: overload, outage, a table that is not migrated yet, no rights.
@@ -30,6 +32,17 @@ KEYS_AT_ONCE: Final = 500  # of one deletion; a statement may have 256 KiB
 NO_PARTITION: Final = "190001"  # before any time that an answer can have
 # One insert may hold answers of more months, and so of more partitions, than the 100 that ClickHouse allows unasked.
 SETTINGS: Final = {"max_partitions_per_insert_block": 0}
+
+
+# Of the positions as of a generation: the newest row of a partition.
+_THROUGH: Final = """
+SELECT partition, argMax(through, version) FROM positions
+WHERE topic = {topic:String} AND version >= {since:UInt64} GROUP BY partition"""
+_UNNAMED: Final = """
+SELECT team, response_id FROM people FINAL
+WHERE case_id != '' AND NOT deleted AND noted_at < fromUnixTimestamp64Milli({before_ms:Int64})
+    AND (team, response_id) NOT IN (SELECT team, arrayJoin(notes) FROM followups FINAL)
+ORDER BY team, response_id"""
 
 
 class Refused(Exception):
@@ -106,6 +119,25 @@ class ClickHouseStore:
                         _clear(client, table)
             except (ClickHouseError, OSError) as error:
                 raise self._judged(error) from None  # errors quote the keys
+
+    def stored_through(self, generation: int) -> dict[int, int]:
+        """By partition of a generation of the log: what it caused below this offset is in the tables of cases.
+
+        Raises Refused or Unreachable.
+        """
+        rows = self._asked(_THROUGH, {"topic": FOLLOWUPS, "since": ids.version(generation, 0)})
+        return {int(partition): int(through) for partition, through in rows}
+
+    def unnamed_notes(self, before_ms: int) -> list[Key]:
+        """Notes sent before a time, milliseconds UTC, that no case names. Raises Refused or Unreachable."""
+        return [(team, note) for team, note in self._asked(_UNNAMED, {"before_ms": before_ms})]
+
+    def _asked(self, query: str, bound: dict[str, object]) -> Sequence[Sequence[Any]]:
+        with self._lock:
+            try:
+                return self._connected().query(query, bound).result_rows
+            except (ClickHouseError, OSError) as error:
+                raise self._judged(error) from None
 
     def clear(self) -> None:
         """Remove the files that the tables of what people said have replaced, but those that a query still reads.

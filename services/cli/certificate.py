@@ -22,6 +22,7 @@ class Held:
 
     answer_rows: int = 0
     people_rows: int = 0
+    note_rows: int = 0
     cases: tuple[str, ...] = ()
     rejects: int = 0
     pending: int | None = None
@@ -31,7 +32,7 @@ class Held:
 class Erasure:
     """One erasure: its subject, the answers it means as `team|id`, and what was there before and is there now.
 
-    `gone`: no text is left in ClickHouse, and of each answer at most the row that says it was erased.
+    `gone`: no text and no note is left in ClickHouse, and of each answer at most the row that says it was erased.
     """
 
     subject: Mapping[str, Any]
@@ -128,6 +129,12 @@ def _stores(erasure: Erasure) -> Iterator[tuple[str, int | None, int | None, str
         before.people_rows,
         None if now is None else now.people_rows,
         "rows of text and contact; their files are gone, but for one that a query still reads: within ten minutes",
+    )
+    yield (
+        "ClickHouse people, notes",
+        before.note_rows,
+        None if now is None else now.note_rows,
+        "texts of notes on the follow-ups below; they go with the answer",
     )
     yield (
         f"follow-ups ({FOLLOWUPS})",

@@ -175,7 +175,8 @@ async def _counted(
 ) -> Erasure:
     before = await _held(answers, query)
     if found is not None:
-        before = replace(before, cases=tuple(found["cases"]), rejects=found["rejects"])
+        counts = {name: found[name] for name in ("note_rows", "rejects")}
+        before = replace(before, cases=tuple(found["cases"]), **counts)
     before = replace(before, pending=await _pending(before.cases, alerts))
     return Erasure(subject, answers, more=found is not None and found["more"], before=before)
 
@@ -203,8 +204,8 @@ async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: 
     if not await was_seen(query, erasure.positions, deadline):
         return erasure
     while True:
-        now = await _held(erasure.answers, query)
-        gone = not now.people_rows and now.answer_rows <= len(erasure.answers)
+        now = await _held(erasure.answers, query, erasure.before.cases)
+        gone = not now.people_rows and not now.note_rows and now.answer_rows <= len(erasure.answers)
         if gone or clock() > deadline:
             break
         await asyncio.sleep(POLL_S)
@@ -217,11 +218,14 @@ async def _done(erasure: Erasure, query: Client, alerts: Door | None, deadline: 
     return replace(erasure, now=now, gone=gone)
 
 
-async def _held(answers: Sequence[str], query: Client) -> Held:
+async def _held(answers: Sequence[str], query: Client, cases: Sequence[str] = ()) -> Held:
+    """What is stored of some answers; notes on `cases` count too."""
     if not answers:
         return Held()
-    found = await query.get("/v1/stored", [("answer", answer) for answer in answers])
-    return Held(found["answer_rows"], found["people_rows"], tuple(found["cases"]), found["rejects"])
+    asked = [*(("answer", answer) for answer in answers), *(("case", case) for case in cases)]
+    found = await query.get("/v1/stored", asked)
+    rows = {name: found[name] for name in ("answer_rows", "people_rows", "note_rows", "rejects")}
+    return Held(cases=tuple(found["cases"]), **rows)
 
 
 async def _pending(cases: Sequence[str], alerts: Door | None) -> int | None:

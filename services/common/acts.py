@@ -18,6 +18,7 @@ from schemas.feedback import Act
 from schemas.generations import FIRST, Generation
 from schemas.people import Person, person_key
 from schemas.topics import FEEDBACK, PEOPLE
+from services.common.clock import wall_clock_ms
 from services.common.problems import Unavailable
 from services.common.producing import WrongTopic, check_topics, stop
 
@@ -63,8 +64,10 @@ class KafkaActs:
             async with asyncio.timeout(self._within_s):
                 producer = await self._started()
                 if text is not None and act.note is not None:
-                    person = msgspec.json.encode(Person(team, act.note, comment=text))
-                    # Held before the act is: a text that the fold does not want is deleted after it was written.
+                    note = Person(team, act.note, comment=text, case_id=act.case_id, noted_ms=wall_clock_ms())
+                    person = msgspec.json.encode(note)
+                    # Held before the act is: a text that the fold does not want is deleted after it was written. One
+                    # whose act does not follow is deleted by the sink (`stream.notes`).
                     await producer.send_and_wait(
                         self._generation.topic(PEOPLE), person, person_key(team, act.note), partition
                     )

@@ -35,6 +35,8 @@ _PEOPLE_ROWS: Final = "SELECT count() AS rows FROM people WHERE ONE_OF_THEM AND 
     "ONE_OF_THEM", _NAMED
 )
 
+_NOTE_ROWS: Final = "SELECT count() AS rows FROM people WHERE case_id IN {cases:Array(String)} AND NOT deleted"
+
 _CASES: Final = """
 SELECT DISTINCT case_id
 FROM followups FINAL
@@ -69,12 +71,16 @@ class Stored:
     more: bool
     answer_rows: int
     people_rows: int
+    note_rows: int
     cases: list[str]
     rejects: int
 
 
-async def stored(store: Store, named: Collection[Key], respondent: str | None) -> Stored:
-    """Count what the tables hold of the answers named, and of those that a respondent gave. Raises Unavailable."""
+async def stored(store: Store, named: Collection[Key], respondent: str | None, noted: Collection[str] = ()) -> Stored:
+    """Count what the tables hold of the answers named, and of those that a respondent gave. Raises Unavailable.
+
+    `noted`: cases whose notes count too, beside those that name one of the answers: an erased one names none.
+    """
     found: list[_Answer] = []
     if respondent is not None:
         found = await store.rows("stored_of", _OF_RESPONDENT, _Answer, respondent=respondent, most=MOST + 1)
@@ -87,11 +93,14 @@ async def stored(store: Store, named: Collection[Key], respondent: str | None) -
         store.rows("stored_cases", _CASES, _Case, **bound, most=MOST),
         store.rows("stored_rejects", _REJECTS, _Rows, needles=needles),
     )
+    case_ids = [row.case_id for row in cases]
+    notes = await store.rows("stored_notes", _NOTE_ROWS, _Rows, cases=sorted({*case_ids, *noted}))
     return Stored(
         answers=keys,
         more=len(found) > MOST,
         answer_rows=answers[0].rows,
         people_rows=people[0].rows,
-        cases=[row.case_id for row in cases],
+        note_rows=notes[0].rows,
+        cases=case_ids,
         rejects=rejects[0].rows,
     )

@@ -201,6 +201,8 @@ def test_no_file_holds_a_word_of_an_erased_person_and_others_lose_none(tmp_path:
         assert {erasure["known_by"]: erasure["answers"] for erasure in erasures} == {"id": 1, "email": 2}
         assert {erasure["linked_by"] for erasure in erasures} == {None, "email"}
         assert gone.email not in done.stdout
+        counts = [(row["before"], row["now"]) for one in erasures for row in one["stores"] if "notes" in row["store"]]
+        assert (sum(before for before, _ in counts), {now for _, now in counts}) == (len(gone.noted), {0})
         # Once more with an erased id: its text is deleted again.
         post(instance, edited | {"revision": 2})
 

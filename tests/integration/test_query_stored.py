@@ -32,6 +32,8 @@ def tables(engines: Engines) -> Iterator[Tables]:
     written.insert("people", [person_row("beta", uid(1), deleted=1)])
     written.insert("followups", [case_row("alpha", 7, NOON_MS, answers=[uid(8), uid(1)], respondent=ADA)])
     written.insert("followups", [case_row("alpha", 9, NOON_MS, respondent=BEN)])
+    written.insert("people", [person_row("alpha", uid(50), "a note", case_id=uid(7))])
+    written.insert("people", [person_row("alpha", uid(51), "of another case", case_id=uid(9))])
     record = '{"response_id":"%s","respondent":"%s"}'
     written.insert("rejects", [{"id": "r1", "at": NOON_MS / 1000, "record": record % (uid(4), ADA)}])
     written.insert("rejects", [{"id": "r2", "at": NOON_MS / 1000, "record": record % (uid(1), "")}])
@@ -52,6 +54,7 @@ async def test_of_an_answer_every_row_counts_and_of_others_none(api: Api) -> Non
         "more": False,
         "answer_rows": 2,
         "people_rows": 2,
+        "note_rows": 1,
         "cases": [uid(7)],
         "rejects": 1,
     }
@@ -70,9 +73,15 @@ async def test_what_nobody_sent_is_not_there(api: Api) -> None:
         "more": False,
         "answer_rows": 0,
         "people_rows": 0,
+        "note_rows": 0,
         "cases": [],
         "rejects": 0,
     }
+
+
+async def test_notes_of_a_case_that_is_named_count_though_nothing_leads_to_it_any_more(api: Api) -> None:
+    found = await api.ok("/v1/stored", answer=f"alpha|{uid(77)}", case=[uid(7), uid(9)])
+    assert (found["note_rows"], found["cases"]) == (2, [])
 
 
 async def test_more_answers_than_are_listed_are_told(tables: Tables, api: Api) -> None:
@@ -94,6 +103,7 @@ async def test_more_answers_than_are_listed_are_told(tables: Tables, api: Api) -
         ({"answer": [f"alpha|{uid(1)}"] * 101}, "answer"),
         ({"respondent_key": "x"}, "respondent_key"),
         ({"respondent": ADA}, "respondent"),
+        ({"answer": f"alpha|{uid(1)}", "case": "7"}, "case.0"),
     ],
 )
 async def test_a_question_that_cannot_be_answered_is_refused(api: Api, params: dict[str, str], path: str) -> None:

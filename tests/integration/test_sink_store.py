@@ -12,6 +12,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import SecretStr
 
+from schemas.topics import FOLLOWUPS, TEAM_CHANGES
+from stream.domain.ids import version
 from stream.rows import TABLES, Row
 from stream.store import ClickHouseStore, Refused, Unreachable
 from tests.engines import Engines
@@ -33,7 +35,10 @@ ROWS: dict[str, Row] = {
         *(AT_MS, "18-25", {"plan": "pro", "ø": "ÿ"}, "case-1", "too_old", 0),
         "case-0",
     ),
-    "people": ("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
+    "people": (
+        *("acme", "a-1", 2, "Nej tak 👎", "cust-7", "Ane", "ane@example.com", "+4512345678", '{"q":1}', 7, 0),
+        *("", None),
+    ),
     "followups": (
         *("case-1", "acme", "a-1", 3, "open", 2, AT_MS, AT_MS, AT_MS, AT_MS, ("a-1", "a-2"), "who", "", "s", "web"),
         *("da-DK", "sms", None, True, "", 7, AT_MS, None, AT_MS, "contacted", None, "price", 3, 2, ("note-1",)),
@@ -209,6 +214,28 @@ def test_what_is_gone_is_in_no_file_that_is_read(erasing: tuple[ClickHouseStore,
     stored, counted = client.query(f"SELECT sum(rows), (SELECT count() FROM answers) {parts}").result_rows[0]
     assert stored == counted
     assert client.query(f"SELECT countIf(has_lightweight_delete) {parts}").result_rows == [(0,)]
+
+
+def test_notes_that_no_case_names_are_found_once_they_are_old_enough(erasing: tuple[ClickHouseStore, Client]) -> None:
+    store, _ = erasing
+    case = dict(zip(TABLES["followups"], ROWS["followups"], strict=True))
+    store.insert("followups", [tuple((case | {"team": "erasing", "notes": ["named"]}).values())])
+    row = dict(zip(TABLES["people"], ROWS["people"], strict=True)) | {"team": "erasing", "case_id": "case-1"}
+    notes = {"named": AT_MS, "unnamed": AT_MS, "young": AT_MS + 2, "gone": AT_MS}
+    store.insert(
+        "people", [tuple((row | {"response_id": note, "noted_at": at}).values()) for note, at in notes.items()]
+    )
+    store.insert("people", [text("gone", 9, deleted=1), text("an-answer", 1)])
+    assert store.unnamed_notes(AT_MS + 1) == [("erasing", "unnamed")]
+    assert store.unnamed_notes(AT_MS) == []
+
+
+def test_the_tables_say_how_far_cases_are_stored_of_this_generation(erasing: tuple[ClickHouseStore, Client]) -> None:
+    store, _ = erasing
+    positions = [(FOLLOWUPS, 3, 40, version(1, 40)), (FOLLOWUPS, 3, 55, version(1, 55)), (TEAM_CHANGES, 3, 99, 99)]
+    store.insert("positions", [*positions, (FOLLOWUPS, 4, 7, version(2, 7))])
+    assert store.stored_through(2) == {4: 7}
+    assert store.stored_through(1).items() >= {3: 55, 4: 7}.items()
 
 
 @pytest.mark.parametrize("table", ["answers", "people"])

@@ -28,8 +28,8 @@ def position(folded: int = 18) -> dict[str, Any]:
 def held(answer_rows: int, people_rows: int, *, answers: int = 1, rejects: int = 0) -> dict[str, Any]:
     listed = [{"team": "support", "response_id": ID}, {"team": "sales", "response_id": ID}][:answers]
     cases = [CASE] if answers else []
-    rows = {"answer_rows": answer_rows, "people_rows": people_rows, "rejects": rejects}
-    return {"answers": listed, "more": False, "cases": cases, **rows}
+    rows = {"answer_rows": answer_rows, "people_rows": people_rows, "note_rows": min(people_rows, 1)}
+    return {"answers": listed, "more": False, "cases": cases, "rejects": rejects, **rows}
 
 
 def is_erasure(what: str, body: Any) -> bool:
@@ -106,6 +106,7 @@ def test_an_erased_answer_is_certified_store_by_store(pulse: Pulse, door: FakeSe
         "people.v1": (None, None),
         "ClickHouse answers": (3, 1),
         "ClickHouse people": (1, 0),
+        "ClickHouse people, notes": (1, 0),
         "follow-ups (followups.v1)": (1, 1),
         "rejects (rejects.v1)": (0, 0),
         "alerts (SQLite)": (0, 0),
@@ -221,6 +222,13 @@ def test_a_row_that_is_left_is_told_with_the_certificate_so_far(
     said = json.loads(pulse(*asked, "--json").stdout)
     assert (said["complete"], said["exit_code"]) == (False, Exit.NOT_READY)
     assert [(one["seen"], one["gone"]) for one in said["erasures"]] == [(True, False)]
+
+
+def test_a_note_that_is_left_is_not_certified_as_gone(pulse: Pulse, door: FakeService, data: Path) -> None:
+    door.says("/v1/stored", held(1, 0) | {"note_rows": 1})
+    asked = ("erase", "--team", "support", "--response", ID, "--wait", "0.2", "--data", str(data))
+    assert pulse(*asked).exit_code == Exit.NOT_READY
+    assert CASE in {query.get("case") for path, query, _ in door.asked if path == "/v1/stored"}
 
 
 @pytest.mark.parametrize("behind", ["fold", "read side"])

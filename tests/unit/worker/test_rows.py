@@ -262,7 +262,14 @@ class TestPeople:
 
     def test_what_was_not_said_is_empty(self) -> None:
         ((table, row),) = rows(topics.PEOPLE, Person("acme", "a-1"))
-        assert set(named(table, row).values()) == {"acme", "a-1", 0, "", GENERATION << 36}
+        assert set(named(table, row).values()) == {"acme", "a-1", 0, "", GENERATION << 36, None}
+
+    def test_a_note_names_its_case_and_when_it_was_sent(self) -> None:
+        ((table, row),) = rows(
+            topics.PEOPLE, Person("acme", "n-1", comment="Wants a refund", case_id="c-1", noted_ms=7)
+        )
+        found = named(table, row)
+        assert (found["comment"], found["case_id"], found["noted_at"]) == ("Wants a refund", "c-1", 7)
 
     def test_a_tombstone_is_a_deleted_row_of_its_key(self) -> None:
         ((table, row),) = ROWS_OF[topics.PEOPLE](b"acme|a-1", None, 5, 1)
