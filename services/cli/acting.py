@@ -168,6 +168,9 @@ def _more(event: dict[str, Any]) -> str:
     said = [event["outcome"], event["medium"], event["cause"], event["note"]]
     if event["until"]:
         said.insert(0, minute_text(event["until"]))
+    if event["clock"]:
+        said.insert(0, f"level {event['level']}" if event["level"] else None)
+        said.insert(0, {"contact": "first contact", "resolve": "resolution"}[event["clock"]])
     if event["kind"] == "followup.assigned":
         said.insert(0, f"to {event['owner'] or 'nobody'}")
     return ", ".join(printable(one, 200) for one in said if one)

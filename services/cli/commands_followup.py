@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -21,12 +23,7 @@ Note = Annotated[str | None, typer.Option("--note", help="Something to remember 
 Seen = Annotated[int | None, typer.Option("--if-n", help="Only if the case still has this many events.", min=0)]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for what comes of it.", min=0.1)]
 Medium = Annotated[str | None, typer.Option("--medium", help="phone, e-mail, …")]
-
-
-def _act(kind: str, case: str, fields: dict[str, Any], options: dict[str, Any]) -> None:
-    from services.cli import acting
-
-    acting.act(kind, case, fields, acting.Options(**options))
+Fields = dict[str, Any]
 
 
 @followup.command()
@@ -37,9 +34,7 @@ def show(case: Case, data: Data = None, url: Url = None, key: Key = None, as_jso
     acting.show(case, data, url, key, as_json=as_json)
 
 
-@followup.command()
-def acknowledge(
-    case: Case,
+def _options(
     actor: Actor = None,
     note: Note = None,
     if_n: Seen = None,
@@ -49,134 +44,93 @@ def acknowledge(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
+    """What every act takes, after what it takes of its own."""
+
+
+_SHARED = inspect.signature(_options, eval_str=True).parameters
+
+
+def _act(kind: str) -> Callable[[Callable[..., Fields]], Callable[..., Fields]]:
+    """Make a command of a function that gives an act's own fields: its parameters come between the case and the shared
+    options, its docstring is the command's help."""
+
+    def made(fields_of: Callable[..., Fields]) -> Callable[..., Fields]:
+        own = inspect.signature(fields_of, eval_str=True).parameters
+        # A note is all that a note says.
+        shared = {name: one for name, one in _SHARED.items() if (kind, name) != ("note", "note")}
+
+        def command(**given: Any) -> None:
+            from services.cli import acting
+
+            options = {"note": None} | {name: given[name] for name in shared}
+            acting.act(kind, given["case"], fields_of(**{name: given[name] for name in own}), acting.Options(**options))
+
+        case = inspect.Parameter("case", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Case)
+        command.__signature__ = inspect.Signature([case, *own.values(), *shared.values()])  # type: ignore[attr-defined]
+        command.__doc__ = fields_of.__doc__
+        followup.command(kind)(command)
+        return fields_of
+
+    return made
+
+
+@_act("acknowledge")
+def acknowledge() -> Fields:
     """I've got it."""
-    _act("acknowledge", case, {}, _options(locals()))
+    return {}
 
 
-@followup.command()
+@_act("assign")
 def assign(
-    case: Case,
     owner: Annotated[str | None, typer.Argument(help="Who has it from now on; nobody when left out.")] = None,
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+) -> Fields:
     """Give it to somebody, or to nobody."""
-    _act("assign", case, {"owner": owner}, _options(locals()))
+    return {"owner": owner}
 
 
-@followup.command("note")
-def note_(
-    case: Case,
-    text: Annotated[str, typer.Argument(help="Personal text: it goes when the customer is erased.")],
-    actor: Actor = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+@_act("note")
+def note_(text: Annotated[str, typer.Argument(help="Personal text: it goes when the customer is erased.")]) -> Fields:
     """Write something down."""
-    _act("note", case, {"note": text}, _options(locals()))
+    return {"note": text}
 
 
-@followup.command()
+@_act("contact")
 def contact(
-    case: Case,
     outcome: Annotated[
         str, typer.Argument(help="reached, message_left, replied; no_answer or failed when nobody was reached.")
     ],
     medium: Medium = None,
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+) -> Fields:
     """The customer was contacted, or it was tried."""
-    _act("contact", case, {"outcome": outcome, "medium": medium}, _options(locals()))
+    return {"outcome": outcome, "medium": medium}
 
 
-@followup.command()
+@_act("callback")
 def callback(
-    case: Case,
     at: Annotated[str, typer.Argument(help="The time agreed: ISO 8601 with a zone, or from now: 90m, 2h, 1d.")],
     medium: Medium = None,
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+) -> Fields:
     """The customer is to be called back at a time."""
-    _act("callback", case, {"at": at, "medium": medium}, _options(locals()))
+    return {"at": at, "medium": medium}
 
 
-@followup.command()
+@_act("snooze")
 def snooze(
-    case: Case,
     until: Annotated[str, typer.Argument(help="Until when: ISO 8601 with a zone, or from now: 90m, 2h, 1d.")],
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+) -> Fields:
     """Nothing to do with it until a time."""
-    _act("snooze", case, {"until": until}, _options(locals()))
+    return {"until": until}
 
 
-@followup.command()
+@_act("resolve")
 def resolve(
-    case: Case,
     cause: Annotated[str, typer.Argument(help="Why the customer was unhappy; one of the team's list, if it has one.")],
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+) -> Fields:
     """It is done."""
-    _act("resolve", case, {"cause": cause}, _options(locals()))
+    return {"cause": cause}
 
 
-@followup.command()
-def reopen(
-    case: Case,
-    actor: Actor = None,
-    note: Note = None,
-    if_n: Seen = None,
-    wait: Wait = 10,
-    data: Data = None,
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
-) -> None:
+@_act("reopen")
+def reopen() -> Fields:
     """It was not done."""
-    _act("reopen", case, {}, _options(locals()))
-
-
-_SHARED = ("actor", "note", "if_n", "wait", "data", "url", "key", "as_json")
-
-
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """What every command takes, of all that one was given."""
-    return {name: given.get(name) for name in _SHARED}
+    return {}

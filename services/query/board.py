@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from schemas.feedback import ActKind
 from services.query import alarms, followups, scores
 from services.query.alarms import AlarmRow
 from services.query.deps import Services
-from services.query.followups import ACTIVE, CaseRow, TeamCases
+from services.query.followups import ACTIVE, CLOSED, CaseRow, TeamCases
 from services.query.params import from_ms, when
 from services.query.people import look_up
 from services.query.spark import Spark, spark
@@ -22,6 +22,7 @@ from services.query.words import (
     ago_text,
     answers_text,
     change_text,
+    closed_text,
     contacts_text,
     due_text,
     excerpt,
@@ -105,10 +106,14 @@ class CaseCard:
     causes: list[str]
 
 
+Shown = Literal["open", "closed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The newest follow-ups that wait, and how many there are over all teams."""
+    """The newest follow-ups that wait, or the last that closed, and how many wait over all teams."""
 
+    shown: Shown
     cases: list[CaseCard]
     active: int
     overdue: int
@@ -201,11 +206,13 @@ async def read_board(own: Services, minutes: int, after: str = "", only: list[st
     )
 
 
-async def read_waiting(own: Services) -> Waiting:
-    """The newest follow-ups that wait for somebody, and how many there are in all."""
+async def read_waiting(own: Services, shown: Shown = "open") -> Waiting:
+    """The newest follow-ups that wait for somebody, or those that closed last, and how many wait in all."""
     now_ms = own.now_ms()
+    states = ACTIVE if shown == "open" else CLOSED
+    order: followups.Order = "newest" if shown == "open" else "changed"
     (rows, _), counts = await asyncio.gather(
-        followups.page(own.store, followups.Filter(states=ACTIVE), None, CASES_SHOWN),
+        followups.page(own.store, followups.Filter(states=states), None, CASES_SHOWN, order),
         followups.counts(own.store, None, now_ms),
     )
     texts, causes = await asyncio.gather(
@@ -216,7 +223,9 @@ async def read_waiting(own: Services) -> Waiting:
     for row in rows:
         text = texts.get((row.team, row.response_id))
         cards.append(_case_card(row, "" if text is None else text.comment, causes.get(row.team, []), now_ms))
-    return Waiting(cards, sum(team.active for team in counts.values()), sum(team.overdue for team in counts.values()))
+    return Waiting(
+        shown, cards, sum(team.active for team in counts.values()), sum(team.overdue for team in counts.values())
+    )
 
 
 def _falling(alarm: AlarmRow | None, as_of: int) -> Falling | None:
@@ -272,7 +281,7 @@ def _case_card(row: CaseRow, comment: str, causes: list[str], now_ms: int) -> Ca
         n=row.n,
         team=row.team,
         score=row.score,
-        state=state_text(row.state, row.snoozed_until_ms, now_ms),
+        state=_state_text(row, now_ms),
         raised=ago_text(row.raised_ms, now_ms),
         raised_at=from_ms(row.raised_ms),
         medium=row.medium or row.channel,
@@ -287,8 +296,16 @@ def _case_card(row: CaseRow, comment: str, causes: list[str], now_ms: int) -> Ca
     )
 
 
+def _state_text(row: CaseRow, now_ms: int) -> str:
+    if row.active:
+        return state_text(row.state, row.snoozed_until_ms, now_ms)
+    return closed_text(row.state, row.resolved_ms or row.changed_ms, row.cause, now_ms)
+
+
 def _clocks(row: CaseRow, now_ms: int) -> list[Clock]:
-    """The promises that are still to be kept, the first one due first."""
+    """The promises that are still to be kept, the first one due first; none of a closed case."""
+    if not row.active:
+        return []
     due = [("resolution", row.resolve_due_ms)]
     if row.agreed_ms is not None:
         due.append(("call back", row.agreed_ms))

@@ -15,6 +15,8 @@ _ALL: Final = 4_102_444_800_000
 
 # States in which somebody still has to do something, and those in which nobody can have spoken to the customer yet.
 ACTIVE: Final[tuple[CaseState, ...]] = ("open", "acknowledged", "contacted", "snoozed")
+# Closed, and of interest to those who look back: what has joined another case is shown there.
+CLOSED: Final[tuple[CaseState, ...]] = ("resolved", "rescored", "withdrawn")
 UNCONTACTED: Final[tuple[CaseState, ...]] = ("open", "acknowledged")
 
 _COLUMNS: Final = """
@@ -49,6 +51,10 @@ WHERE ({every:Bool} OR team = {team:String})
 ORDER BY raised_ms DESC, case_id DESC
 LIMIT {limit:UInt32}""".replace("COLUMNS_OF_A_CASE", _COLUMNS).replace("RUNNING_CLOCK", _DUE)
 
+_BY_CHANGE: Final = _PAGE.replace("(raised_ms, case_id) <", "(changed_ms, case_id) <").replace(
+    "ORDER BY raised_ms", "ORDER BY changed_ms"
+)
+
 _BY_DUE: Final = """
 SELECT COLUMNS_OF_A_CASE, RUNNING_CLOCK AS due_ms
 FROM followups FINAL
@@ -68,7 +74,8 @@ LIMIT 1""".replace("COLUMNS_OF_A_CASE", _COLUMNS)
 
 _HISTORY: Final = """
 SELECT event_id, n, kind, toUnixTimestamp64Milli(at) AS at_ms, response_id, state, score, owner,
-    actor, medium, outcome, toUnixTimestamp64Milli(until) AS until_ms, cause, note
+    actor, medium, outcome, toUnixTimestamp64Milli(until) AS until_ms, cause, note,
+    clock, level
 FROM followup_events FINAL
 WHERE team = {team:String} AND case_id = {case_id:String}
 ORDER BY raised_at, n"""
@@ -99,7 +106,7 @@ FROM
 GROUP BY team""".replace("RUNNING_CLOCK", _DUE)
 
 
-Order = Literal["newest", "due"]
+Order = Literal["newest", "changed", "due"]
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -193,6 +200,8 @@ class EventRow(msgspec.Struct, frozen=True):
     until_ms: int | None
     cause: str
     note: str
+    clock: str
+    level: int
 
 
 class TeamCases(msgspec.Struct, frozen=True):
@@ -219,12 +228,13 @@ async def page(
 ) -> tuple[list[CaseRow], Place | None]:
     """One page, and the place the next one begins after; None when this is the last.
 
-    `order`: the newest first; or by the clock that runs, the most urgent first, which leaves closed cases out.
+    `order`: the newest first; what changed last first; or by the clock that runs, the most urgent first, which leaves
+    closed cases out.
     """
-    start = place or Place(_ALL if order == "newest" else 0, "")
+    start = place or Place(0 if order == "due" else _ALL, "")
     rows = await store.rows(
         "followups",
-        _PAGE if order == "newest" else _BY_DUE,
+        {"newest": _PAGE, "changed": _BY_CHANGE, "due": _BY_DUE}[order],
         CaseRow,
         every=which.team is None,
         team=which.team or "",
@@ -241,7 +251,8 @@ async def page(
     if len(rows) <= limit:
         return shown, None
     last = shown[-1]
-    return shown, Place(last.raised_ms if order == "newest" else last.due_ms or 0, last.case_id)
+    ends = {"newest": last.raised_ms, "changed": last.changed_ms, "due": last.due_ms or 0}
+    return shown, Place(ends[order], last.case_id)
 
 
 async def one(store: Store, case_id: str) -> CaseRow | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 
 from schemas.feedback import ContactOutcome
+from schemas.followups import Clock
 from schemas.followups import State as CaseState
 from services.common.problems import NotFound
 from services.query import answers, followups
@@ -36,7 +37,7 @@ router = APIRouter(prefix="/v1", tags=["follow-ups"], dependencies=READ_AT_LEAST
 CaseId = Annotated[UUID, Path(alias="id", description="the case's id")]
 
 
-@router.get("/followups", summary="Follow-up cases, newest or most urgent first")
+@router.get("/followups", summary="Follow-up cases, newest, last changed or most urgent first")
 async def get_followups(
     own: Own,
     state: Annotated[list[CaseState], Query(description="only these states; repeat it for several")] = [],  # noqa: B006  FastAPI copies it
@@ -48,7 +49,11 @@ async def get_followups(
         Instant, Query(description="only cases whose running clock is due before this time; closed ones have none")
     ] = None,
     order: Annotated[
-        Order, Query(description="`due`: by the clock that runs, the most urgent first; closed cases are left out")
+        Order,
+        Query(
+            description="`changed`: what changed last first; `due`: by the clock that runs, the most urgent first, "
+            "without closed cases"
+        ),
     ] = "newest",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -179,4 +184,6 @@ def _event_view(event: EventRow, note: Personal | None) -> CaseEventView:
         until=_time(event.until_ms),
         cause=event.cause or None,
         note=None if note is None else note.comment or None,
+        clock=cast("Clock | None", event.clock or None),
+        level=event.level or None,
     )

@@ -17,7 +17,7 @@ from pydantic import StringConstraints
 from schemas.responses import TEAM_PATTERN
 from services.common import docs
 from services.common.problems import Invalid, NotFound, TooLarge, Unavailable
-from services.query.board import read_board, read_waiting, window_links, window_of
+from services.query.board import Shown, read_board, read_waiting, window_links, window_of
 from services.query.deps import Own, at_least, reader, same_site, signed_in
 from services.query.params import AsOf, Cursor, KnownAt, PolicyParam, Window
 from services.query.routes_explain import explained
@@ -80,6 +80,7 @@ async def get_board(
     own: Own,
     window: Window = "7d",
     after: Annotated[str, Query(max_length=64)] = "",
+    cases: Shown = "open",
 ) -> Response:
     """Scores and follow-ups; without a session, a form to sign in. A window that is not live: the usual one."""
     if not signed_in(own, request):
@@ -89,7 +90,7 @@ async def get_board(
         live = await live_windows(own.store)
         minutes = window_of(live, window)
         board = await read_board(own, minutes, after)
-        waiting = await read_waiting(own)
+        waiting = await read_waiting(own, cases)
     except Unavailable as problem:
         return unavailable(problem)
     return render(
@@ -117,9 +118,14 @@ async def get_cards(
 
 
 @router.get("/fragments/followups", dependencies=[Depends(reader), Depends(at_least)])
-async def get_cases(own: Own) -> Response:
-    """The follow-ups that wait."""
-    return render("followups.html", waiting=await read_waiting(own))
+async def get_cases(
+    own: Own,
+    window: Window = "7d",
+    after: Annotated[str, Query(max_length=64)] = "",
+    cases: Shown = "open",
+) -> Response:
+    """The follow-ups that wait, or those that closed last. `window` and `after` are kept by its links."""
+    return render("followups.html", waiting=await read_waiting(own, cases), window=window, after=after)
 
 
 @router.get("/teams/{team}/explain")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.changes import Policy
 from schemas.feedback import ActKind, ContactOutcome
-from schemas.followups import RefusedFor
+from schemas.followups import Clock, RefusedFor
 from schemas.followups import State as CaseState
 from services.query.params import Ask, MarginMethod, when
 from services.query.scores import Score
@@ -325,6 +325,8 @@ class CaseEventView(View):
     until: datetime | None = Field(description="of a callback, when it is; of a snooze, its end")
     cause: str | None
     note: str | None = Field(description="its text; null when there is none, or it was erased")
+    clock: Clock | None = Field(description="which clock a reminder, a broken promise or an escalation is about")
+    level: int | None = Field(description="of an escalation: how far up it goes, from 1")
 
 
 class CommandView(View):

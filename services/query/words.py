@@ -12,6 +12,7 @@ from stream.domain.scores import Difference, Tally, display
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 86_400
+_SPACE: Final = "\u00a0"  # between a number and its unit, where no line may break
 CHANCE: Final = 0.05  # p-value from which a difference is called one that could be chance
 
 
@@ -61,17 +62,17 @@ def window_text(minutes: int) -> str:
     """A window as it is called.
 
     >>> window_text(60), window_text(1440), window_text(10080)
-    ('1 h', '24 h', '7 d')
+    ('1\xa0h', '24\xa0h', '7\xa0d')
     """
     name = window_name(minutes)
-    return f"{name[:-1]} {name[-1]}"
+    return f"{name[:-1]}{_SPACE}{name[-1]}"
 
 
 def named_window_text(window: str) -> str:
     """A window by the name that a question gives it.
 
     >>> named_window_text("7d"), named_window_text("90m"), named_window_text("all")
-    ('7 d', '90 m', 'whole past')
+    ('7\xa0d', '90\xa0m', 'whole past')
     """
     minutes = parse_window(window)
     return "whole past" if minutes is None else window_text(minutes)
@@ -107,15 +108,15 @@ def span_text(seconds: float) -> str:
     """A length of time, in one unit.
 
     >>> span_text(59), span_text(5400), span_text(200000)
-    ('under a minute', '2 h', '2 days')
+    ('under a minute', '2\xa0h', '2\xa0days')
     """
     if seconds < _MINUTE_S:
         return "under a minute"
     if seconds < _HOUR_S:
-        return f"{int(seconds // _MINUTE_S)} min"
+        return f"{int(seconds // _MINUTE_S)}{_SPACE}min"
     if seconds < 2 * _DAY_S:
-        return f"{int((seconds + _HOUR_S / 2) // _HOUR_S)} h"
-    return f"{int((seconds + _DAY_S / 2) // _DAY_S)} days"
+        return f"{int((seconds + _HOUR_S / 2) // _HOUR_S)}{_SPACE}h"
+    return f"{int((seconds + _DAY_S / 2) // _DAY_S)}{_SPACE}days"
 
 
 def ago_text(at_ms: int, now_ms: int) -> str:
@@ -136,11 +137,20 @@ def state_text(state: str, snoozed_until_ms: int | None, now_ms: int) -> str:
     """How a case stands, and of a snoozed one until when.
 
     >>> state_text("open", None, 0), state_text("snoozed", 3_600_000, 0)
-    ('open', 'snoozed, wakes in 1 h')
+    ('open', 'snoozed, wakes in 1\xa0h')
     """
     if snoozed_until_ms is None:
         return state
     return f"{state}, wakes in {span_text(max(0, snoozed_until_ms - now_ms) / 1000)}"
+
+
+def closed_text(state: str, closed_ms: int, cause: str, now_ms: int) -> str:
+    """How a case ended, and when.
+
+    >>> closed_text("resolved", 0, "price", 3_600_000), closed_text("withdrawn", 0, "", 0)
+    ('resolved 1\xa0h ago: price', 'withdrawn just now')
+    """
+    return f"{state} {ago_text(closed_ms, now_ms)}" + (f": {cause}" if cause else "")
 
 
 def contacts_text(contacts: int, attempts: int) -> str:
@@ -181,4 +191,4 @@ def excerpt(comment: str, longest: int = 220) -> str:
 
 def clock_text(at: datetime) -> str:
     """A UTC time of day."""
-    return f"{at:%H:%M} UTC"
+    return f"{at:%H:%M}{_SPACE}UTC"

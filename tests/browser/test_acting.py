@@ -213,3 +213,45 @@ async def test_what_somebody_is_writing_stays_while_others_work(
     await expect(mine.locator('[data-field="owner"]')).to_have_text("lee")
     assert all("412" in error for error in page_errors), page_errors
     page_errors.clear()  # Chromium logs the 412
+
+
+@pytest.mark.parametrize(
+    "page_options", [{"viewport": {"width": 390, "height": 844}}, {"viewport": {"width": 1280, "height": 844}}]
+)
+async def test_what_closed_lately_is_found_and_reopened_there(
+    page: Page, api: Api, desk: Desk, tmp_path: Path, page_options: dict[str, Any]
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    waiting = await desk.raised(
+        1, "support", "Nobody called me back, and the form said within 10 hours.", medium="phone"
+    )
+    resolved = await desk.raised(2, "billing", "Charged twice.", owner="kim", attempts=2, contacts=1)
+    closed = structs.replace(resolved, state="resolved", cause="price", resolved_ms=now_ms - 2 * HOUR_MS)
+    await desk.tell(closed, "followup.resolved")
+    other = await desk.raised(3, "support", "Slow.")
+    await desk.tell(structs.replace(other, state="rescored", changed_ms=now_ms - 3 * HOUR_MS), "followup.rescored")
+    width = page_options["viewport"]["width"]
+    await opened(page, api)
+    await expect(of(page, waiting)).to_contain_text("first contact due in 9 h")
+    await shot(page, f"open-{width}", tmp_path)
+
+    await page.get_by_role("link", name="Closed lately").click()
+    await expect(page.locator("#live")).to_have_text("Live")
+    await expect(page.locator("[data-case]")).to_have_count(2)
+    await expect(page.locator("[data-case]").first).to_have_attribute("data-case", resolved.case_id)
+    mine = of(page, resolved)
+    await expect(mine).to_contain_text("resolved 2 h ago: price")
+    await expect(of(page, other)).to_contain_text("rescored 3 h ago")
+    await expect(of(page, other).get_by_role("button", name="Reopen")).to_have_count(0)  # the customer's to take back
+    assert await axe_violations(page) == ""
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    await shot(page, f"closed-{width}", tmp_path)
+
+    await page.get_by_label("You are").fill("lee")
+    await mine.get_by_role("button", name="Reopen").click()
+    await expect(mine.locator(".told")).to_have_text("Reopened")
+    await expect(page.locator("#followups-title")).to_contain_text("2 waiting")
+    await page.get_by_role("link", name="Open", exact=True).click()
+    await expect(of(page, resolved).locator('[data-field="state"]')).to_have_text("open")
+    await expect(of(page, other)).to_have_count(0)
+    await page.goto("about:blank")  # the page would complain, and rightly, when its service stops

@@ -322,6 +322,10 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
             | {"contacts": 2, "contacted_at": NOON_MS / 1000 - 60, "agreed_at": NOON_MS / 1000 - 1, "notes": [uid(709)]}
         ],
     )
+    told = event | {"at": NOON_MS / 1000, "raised_at": NOON_MS / 1000}
+    reminder = told | {"n": 3, "event_id": uid(7_003), "kind": "followup.reminder", "clock": "contact"}
+    escalated = told | {"n": 4, "event_id": uid(7_004), "kind": "followup.escalated", "clock": "resolve", "level": 2}
+    tables.insert("followup_events", [reminder, escalated])
     tables.insert(
         "followup_events",
         [
@@ -338,6 +342,10 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
     done = found["history"].pop()
     assert (done["actor"], done["medium"], done["outcome"]) == ("kim", "phone", "replied")
     assert (done["note"], done["until"], done["cause"]) == ("Wants her money back.", None, None)
+    assert (done["clock"], done["level"]) == (None, None)
+    *_, reminded, escalation = found["history"]
+    assert (reminded["clock"], reminded["level"]) == ("contact", None)
+    assert (escalation["clock"], escalation["level"]) == ("resolve", 2)
     assert [(answer["response_id"], answer["score"]) for answer in found["answers"]] == [
         (uid(701), 2),
         (uid(702), 5),
@@ -348,6 +356,8 @@ async def test_a_case_is_shown_with_its_answers_and_its_history(tables: Tables, 
         (1, "followup.raised", uid(6_001)),  # 400 days and more ago
         (1, "followup.raised", uid(7_001)),
         (2, "followup.answer_joined", uid(7_002)),
+        (3, "followup.reminder", uid(7_003)),
+        (4, "followup.escalated", uid(7_004)),
     ]
     status, body, _ = await api.get(f"/v1/followups/{uid(999)}")
     assert (status, body["code"]) == (404, "not_found")

@@ -142,7 +142,8 @@ def test_what_is_due_soon_is_asked_for_by_its_clock(pulse: Pulse, service: FakeS
 
 
 def test_a_case_is_shown_with_what_was_said_and_done(pulse: Pulse, service: FakeService, data: Path) -> None:
-    event = {"actor": None, "outcome": None, "medium": None, "cause": None, "note": None, "until": None, "owner": None}
+    nothing = ("actor", "outcome", "medium", "cause", "note", "until", "owner", "clock", "level")
+    event: dict[str, Any] = dict.fromkeys(nothing)
     history = [
         event | {"at": "2026-11-22T16:49:27Z", "n": 1, "kind": "followup.raised"},
         event | {"at": "2026-11-22T16:50:00Z", "n": 2, "kind": "followup.assigned", "actor": "kim", "owner": "lee"},
@@ -152,6 +153,7 @@ def test_a_case_is_shown_with_what_was_said_and_done(pulse: Pulse, service: Fake
         event
         | {"at": "2026-11-22T16:52:00Z", "n": 4, "kind": "followup.snoozed", "actor": "lee"}
         | {"until": "2026-11-23T08:00:00Z"},
+        event | {"at": "2026-11-22T16:53:00Z", "n": 5, "kind": "followup.escalated"} | {"clock": "contact", "level": 2},
     ]
     more = {
         "contact": {"name": "Ada Berg", "email": None, "phone": "+45 1", "id": None},
@@ -175,3 +177,4 @@ def test_a_case_is_shown_with_what_was_said_and_done(pulse: Pulse, service: Fake
     assert told[1][2:] == ["2", "assigned", "kim", "to", "lee"]
     assert told[2][2:] == ["3", "contact", "failed", "lee", "no_answer,", "phone,", "Engaged."]
     assert told[3][2:] == ["4", "snoozed", "lee", "2026-11-23", "08:00"]
+    assert told[4][2:] == ["5", "escalated", "first", "contact,", "level", "2"]

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 import yaml
 from pydantic_settings import BaseSettings
+from typer.testing import CliRunner
 
 from services.cli.configuration import SETTINGS, load, unknown_variables, variable_of
 from services.cli.main import app
@@ -26,6 +27,7 @@ OPERATOR = {
     "PULSE_KEY_HASHES": json.dumps({"write": ["00" * 32], "read": ["11" * 32]}),
     "PULSE_RESPONDENT_SECRET": "s" * 64,
     "CLICKHOUSE_PASSWORD": "secret",
+    "PULSE_ADMIN_KEY": "an admin key",
 }
 
 
@@ -102,7 +104,23 @@ def test_services_wait_for_topics_and_tables_and_those_for_the_engines() -> None
 
 def test_every_volume_is_declared_and_used() -> None:
     mounted = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert mounted == set(COMPOSE["volumes"])
+    assert {source for source in mounted if not source.startswith("${")} == set(COMPOSE["volumes"])
+
+
+def test_the_file_of_teams_is_kept_in_force_by_the_doors_of_compose(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, kept = SERVICES["teams"], []
+    monkeypatch.setattr("services.cli.teams.watch.run", lambda file, where: kept.append((file, where())))
+    for variable, value in environment("teams").items():
+        monkeypatch.setenv(variable, value)
+    assert CliRunner().invoke(app, service["command"]).exit_code == 0
+    ((file, doors),) = kept
+    for door, name in ((doors.ingest, "ingest"), (doors.query, "query")):
+        assert (door.url, door.key) == (f"http://{name}:{SERVICES[name]['ports'][0].partition(':')[0]}", "an admin key")
+        assert service["depends_on"][name] == {"condition": "service_healthy"}
+    (mount,) = service["volumes"]
+    source, _, target = interpolated(mount).partition(":")
+    assert (source, target) == ("./teams", f"{file.parent}:ro")  # a folder: editors put another file in its place
+    assert service["profiles"] == ["teams"]  # without a file it has no work
 
 
 def test_state_is_kept_on_a_volume() -> None:
@@ -140,7 +158,7 @@ def test_the_broker_of_compose_makes_no_topics_by_itself() -> None:
 
 
 def test_all_services_run_one_image() -> None:
-    assert len({SERVICES[name]["image"] for name in (*OURS, "prepare")}) == 1
+    assert len({SERVICES[name]["image"] for name in (*OURS, "prepare", "teams")}) == 1
     assert (DEPLOY / SERVICES["ingest"]["build"]["context"] / SERVICES["ingest"]["build"]["dockerfile"]).is_file()
 
 

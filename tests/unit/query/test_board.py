@@ -27,7 +27,7 @@ def test_the_window_that_is_asked_for_is_shown_if_it_is_live(live: list[int], as
 
 
 def test_the_links_are_those_of_the_live_windows() -> None:
-    assert window_links(OTHERS) == [("7m", "7 m"), ("90m", "90 m"), ("2d", "2 d"), ("30d", "30 d")]
+    assert window_links(OTHERS) == [("7m", "7\u00a0m"), ("90m", "90\u00a0m"), ("2d", "2\u00a0d"), ("30d", "30\u00a0d")]
 
 
 def test_a_window_is_cut_into_whole_steps_so_that_the_middle_is_the_window_before() -> None:

@@ -52,20 +52,20 @@ def test_points_are_rounded_half_away_from_zero(points: float, whole: int) -> No
 def test_a_change_says_whether_it_could_be_chance() -> None:
     clear = difference(Tally(10, 10, 80), Tally(80, 10, 10))
     vague = difference(Tally(4, 1, 5), Tally(5, 1, 4))
-    assert change_text(clear, 10_080) == "▲ 140 on previous 7 d"
-    assert change_text(vague, 60) == "▲ 20 on previous 1 h, maybe chance"
-    assert change_text(difference(Tally(1, 0, 1), Tally(2, 0, 2)), 60) == "same as previous 1 h"
-    assert change_text(None, 1_440) == "previous 24 h: too few to compare"
+    assert change_text(clear, 10_080) == "▲ 140 on previous 7\u00a0d"
+    assert change_text(vague, 60) == "▲ 20 on previous 1\u00a0h, maybe chance"
+    assert change_text(difference(Tally(1, 0, 1), Tally(2, 0, 2)), 60) == "same as previous 1\u00a0h"
+    assert change_text(None, 1_440) == "previous 24\u00a0h: too few to compare"
 
 
 @pytest.mark.parametrize(
     ("ahead_ms", "text"),
     [
-        (3 * HOUR_MS, "due in 3 h"),
-        (90_000, "due in 1 min"),
+        (3 * HOUR_MS, "due in 3\u00a0h"),
+        (90_000, "due in 1\u00a0min"),
         (1, "due in under a minute"),
         (-1, "overdue by under a minute"),
-        (-50 * HOUR_MS, "overdue by 2 days"),
+        (-50 * HOUR_MS, "overdue by 2\u00a0days"),
     ],
 )
 def test_what_is_due_and_what_is_late(ahead_ms: int, text: str) -> None:
@@ -74,10 +74,10 @@ def test_what_is_due_and_what_is_late(ahead_ms: int, text: str) -> None:
 
 def test_times_and_counts_in_words() -> None:
     assert ago_text(0, 59_000) == "just now"
-    assert ago_text(0, 12 * 60_000) == "12 min ago"
+    assert ago_text(0, 12 * 60_000) == "12\u00a0min ago"
     assert answers_text(1) == "1 answer"
     assert answers_text(12_345) == "12,345 answers"
-    assert window_text(90 * 1_440) == "90 d"
+    assert window_text(90 * 1_440) == "90\u00a0d"
 
 
 def test_an_excerpt_ends_between_words() -> None:

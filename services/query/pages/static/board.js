@@ -63,7 +63,7 @@ function show(card, figures) {
       const share = figures.shares[band];
       field(card, `bar-${letter}`).setAttribute("x", x);
       field(card, `bar-${letter}`).setAttribute("width", share);
-      field(card, `share-${letter}`).textContent = `${share} %`;
+      field(card, `share-${letter}`).textContent = `${share}\u00a0%`;
       x += share;
     }
   }
@@ -115,7 +115,7 @@ async function fetchStale() {
       else replaceCards(fresh);
     }
     if (all || followups) {
-      const query = new URLSearchParams();
+      const query = new URLSearchParams({ window: windowName, after: board.dataset.after, cases: board.dataset.cases });
       for (const record of places(records)) query.append("at_least", record);
       showCases(await piece(`/fragments/followups?${query}`));
     }

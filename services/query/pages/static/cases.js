@@ -7,7 +7,7 @@ const announced = document.getElementById("announced");
 who.value = localStorage.getItem("pulse-actor") ?? "";
 who.addEventListener("change", () => localStorage.setItem("pulse-actor", who.value.trim()));
 
-const REMORSE_MS = 10000; // a case that was closed here stays that long, so that it can be reopened
+const REMORSE_MS = 10000; // a case that leaves the list stays that long, so that it can be reopened, or is seen to go
 const DONE = {
   acknowledge: "You’ve got it",
   assign: "Assigned",
@@ -76,13 +76,14 @@ function done(card, kind, told) {
   for (const details of card.querySelectorAll("details")) details.open = false;
   for (const form of card.querySelectorAll("form")) form.reset();
   tell(card, DONE[kind], false);
-  const gone = !told.allowed.includes("contact");
+  const closed = !told.allowed.includes("contact");
+  const gone = closed === (board.dataset.cases === "open"); // from this list
   card.classList.toggle("done", gone);
   if (gone) {
     card.dataset.until = performance.now() + REMORSE_MS;
     setTimeout(lookAgain, REMORSE_MS + 100);
   } else delete card.dataset.until;
-  card.querySelector(".acts").replaceChildren(...(gone && told.allowed.includes("reopen") ? [undo()] : stillAllowed(card, told.allowed)));
+  card.querySelector(".acts").replaceChildren(...(gone && closed && told.allowed.includes("reopen") ? [undo()] : stillAllowed(card, told.allowed)));
   const next = card.querySelector(".acts :is(button, summary)");
   if (next && !card.contains(document.activeElement)) next.focus();
 }
