@@ -288,6 +288,15 @@ async def test_the_most_urgent_come_first_by_the_clock_that_runs(api: Api) -> No
     ]
 
 
+async def test_what_changed_last_comes_first_whenever_it_was_raised(tables: Tables, api: Api) -> None:
+    rows = [case_row("moving", 300 + k, NOON_MS - k * 1000, state="resolved") for k in range(6)]
+    changed = [row | {"changed_at": NOON_MS / 1000 + k // 2} for k, row in enumerate(rows)]  # the oldest two at last
+    tables.insert("followups", [*changed, case_row("moving", 310, NOON_MS)])
+    for limit in (1, 4, 50):
+        found = await all_pages(api, "/v1/followups", limit=limit, team="moving", order="changed", state="resolved")
+        assert [item["case_id"] for item in found] == [uid(300 + k) for k in (5, 4, 3, 2, 1, 0)]
+
+
 @pytest.mark.usefixtures("cases")
 async def test_pages_of_cases_leave_nothing_out_and_repeat_nothing(tables: Tables, api: Api) -> None:
     tables.insert("followups", [case_row("many", 200 + k, NOON_MS - (k // 4) * 1000) for k in range(30)])
