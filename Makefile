@@ -28,7 +28,7 @@ test: export PYTHONDONTWRITEBYTECODE = # the hundreds of processes it starts com
 test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
 	$(RUN) pytest -q --numprocesses 2 --dist worksteal -m 'not soak' tests/unit tests/contract
 	$(RUN) pytest -m 'not soak' --durations=20 tests/browser tests/chaos tests/e2e tests/integration
-quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s
+quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s, in memory where there is room
 	PYTHONDONTWRITEBYTECODE= TESTS_QUICK=1 $(RUN) pytest -q --numprocesses 3 --dist worksteal \
 	  -m 'not real and not browser and not soak' tests/unit tests/contract
 lint: $(VENV)/.dev ## Style, without changing a file

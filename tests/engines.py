@@ -149,9 +149,9 @@ def running_engines(below: Path) -> Iterator[Engines]:
                 process.wait()
 
 
-@pytest.fixture(scope="session")
-def engines() -> Iterator[Engines]:
-    """The session's engines. Only tests that ask for them pay for them."""
+@contextmanager
+def temporary() -> Iterator[Engines]:
+    """Both engines, and their data gone at the end of the block."""
     below = Path(tempfile.mkdtemp(prefix="pulse-test-"))
     try:
         with running_engines(below) as running:

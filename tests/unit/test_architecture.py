@@ -291,10 +291,12 @@ def test_no_file_is_too_long_without_a_reason() -> None:
 
 
 def test_no_file_puts_work_off() -> None:
-    marks = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
+    words = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")
+    marks = re.compile(r"\b(" + "|".join(words) + r")\b")
     wrong = [
         f"{name}:{number}"
         for name in tracked()
+        if any(word in text_of(name) for word in words)  # quick, and nearly always the end of it
         for number, line in enumerate(text_of(name).splitlines(), 1)
         if marks.search(line)
     ]
@@ -308,13 +310,8 @@ def test_no_file_names_the_host_of_a_registry() -> None:
         *("npm" + "js.org", "registry.yarn" + "pkg", "doc" + "ker.io", "gh" + "cr.io", "qu" + "ay.io", "gcr" + ".io"),
         *("proxy.gol" + "ang", "crates" + ".io", "arti" + "factory", "jfr" + "og", "nex" + "us", "code" + "artifact"),
     ]
-    pattern = re.compile("|".join(map(re.escape, hosts)), re.IGNORECASE)
-    wrong = [
-        f"{name}:{number}"
-        for name in tracked()
-        for number, line in enumerate(text_of(name).splitlines(), 1)
-        if pattern.search(line)
-    ]
+    texts = {name: text_of(name).lower() for name in tracked()}
+    wrong = [f"{name}: {host}" for name, text in texts.items() for host in hosts if host in text]
     assert not wrong
 
 

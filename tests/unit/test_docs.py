@@ -8,6 +8,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import Mock
@@ -120,6 +121,14 @@ def test_every_field_an_import_can_map_is_documented() -> None:
     assert [field for field in FIELDS if f"`{short.get(field, field)}`" not in page] == []
 
 
+@cache
+def pulse() -> typer.core.TyperGroup:
+    """The whole command line, made once."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return group
+
+
 def commands() -> list[tuple[str, str]]:
     """Every `pulse …` of a code block, with its continuation lines, and the page it stands on."""
     found = []
@@ -134,7 +143,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_in_the_docs_is_one_that_can_be_given(page: str, line: str) -> None:
-    group = typer.main.get_command(app)
+    group = pulse()
     arguments = shlex.split(line, comments=True)
     context = group.make_context("pulse", arguments)
     while isinstance(context.command, typer.core.TyperGroup):

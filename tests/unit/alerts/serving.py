@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+
+
+class Now:
+    """Stands for what the running test has made. An app is built once: that takes longer than most tests."""
+
+    it: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.it, name)
 
 
 @asynccontextmanager

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from unittest.mock import Mock
 
 import aiohttp
+from fastapi import FastAPI
 from msgspec import structs
 from pydantic import SecretStr
 
@@ -24,7 +28,7 @@ from services.alerts.taps import Taps
 from services.common.problems import Unavailable
 from services.common.settings import AlertsSettings
 from tests.unit.alerts.builders import FakeTable, now_ms
-from tests.unit.alerts.serving import served
+from tests.unit.alerts.serving import Now, served
 
 KEY = b"a key of the links in these tests"
 AFTER: dict[str, State] = {"acknowledge": "acknowledged", "contact": "contacted", "snooze": "snoozed"}
@@ -84,20 +88,34 @@ class TapDoor:
             return answer.status, await answer.text()
 
 
+STORE, LOG, COUNTER, INBOUND = Now(), Now(), Now(), Now()
+
+
+@cache
+def _app() -> FastAPI:
+    settings = AlertsSettings(
+        kafka="127.0.0.1:1", clickhouse=SecretStr("http://127.0.0.1:1"), alerts_dir=Path(), alerts_port=0
+    )
+    COUNTER.it = SimpleNamespace(acts=LOG)  # all that is asked for before a test runs
+    counter, inbound = cast("Counter", COUNTER), cast("Mapping[str, Sequence[str]]", INBOUND)
+    return build_app(settings, cast("Store", STORE), Mock(), Mock(), lambda: None, counter=counter, inbound=inbound)
+
+
 @asynccontextmanager
 async def tap_door(
     folder: Path, texts: dict[str, Text] | None = None, inbound: Mapping[str, Sequence[str]] | None = None
 ) -> AsyncIterator[TapDoor]:
     """The app, listening until the block ends."""
+    app = _app()
     door = TapDoor(folder, texts or {}, inbound or {})
-    settings = AlertsSettings(
-        kafka="127.0.0.1:1", clickhouse=SecretStr("http://127.0.0.1:1"), alerts_dir=folder, alerts_port=0
-    )
-    counter = Counter(
+    STORE.it, LOG.it, INBOUND.it = door.store, door.log, door.inbound
+    COUNTER.it = Counter(
         door.taps, Ledger(door.store), door.people, door.log, door.outcomes, "https://pulse.example.com/", secure=False
     )
-    app = build_app(settings, door.store, Mock(), Mock(), lambda: None, counter=counter, inbound=door.inbound)
-    async with served(app) as door.url, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+    async with (
+        served(app) as door.url,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+    ):
         door.taps = Taps(KEY, door.url)
         door.session = session
         yield door

@@ -6,11 +6,12 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.alerts.advocacy.asks import Asks, Change
@@ -24,7 +25,7 @@ from services.common.keys import key_hash
 from services.common.settings import AlertsSettings, KeyKind
 from stream.domain.scores import Tally
 from tests.unit.alerts.builders import SECRET, now_ms, raised
-from tests.unit.alerts.serving import served
+from tests.unit.alerts.serving import Now, served
 
 KEYS: dict[KeyKind, tuple[str, ...]] = {
     "read": (key_hash("read-key"),),
@@ -72,13 +73,23 @@ class Door:
         self.looked += 1
 
 
+NOW, STORE, ALARMS, ASKS = Now(), Now(), Now(), Now()
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    store, alarms = cast("Store", STORE), cast("AlarmsFile", ALARMS)
+    asks = cast("Asks", ASKS)
+    return build_app(settings_in(Path()), store, alarms, asks, lambda: NOW.reason, lambda: NOW.look())
+
+
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    store = Store(tmp_path)
-    alarms = AlarmsFile(tmp_path, lambda *_: {"webhook": 0})
+async def door(app: FastAPI, tmp_path: Path) -> AsyncIterator[Door]:
+    store = STORE.it = Store(tmp_path)
+    alarms = ALARMS.it = AlarmsFile(tmp_path, lambda *_: {"webhook": 0})
     async with aiohttp.ClientSession() as session:
-        door = Door("", store, alarms, session)
-        app = build_app(settings_in(tmp_path), store, alarms, door.asks, lambda: door.reason, lambda: door.look())
+        door = NOW.it = Door("", store, alarms, session)
+        ASKS.it = door.asks
         async with served(app) as door.url:
             yield door
     alarms.close()

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -174,7 +175,7 @@ async def test_a_dead_receiver_ends_in_dead_letters_that_readiness_names_until_t
     store: Store, clock: Clock, tmp_path: Path
 ) -> None:
     channel, event = Channel(answer=DOWN), raised(0)
-    app = build_app(settings_in(tmp_path), store, None, lambda: None)  # type: ignore[arg-type]
+    app = build_app(settings_in(tmp_path), store, Mock(), Mock(), lambda: None)
 
     async def readiness(url: str) -> dict[str, object]:
         async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:

@@ -200,10 +200,19 @@ def test_the_names_of_bad_commands_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("bad", bad_commands.ALL, ids=lambda bad: bad.id)
-async def test_a_bad_command_is_told_what_is_wrong_and_writes_nothing(bad: BadCommand) -> None:
+@pytest.fixture(scope="module")
+def untouched() -> tuple[Door, FakeLog]:
+    """A door for all that writes nothing."""
     log = FakeLog()
-    reply = await command(door(log), bad.method, bad.path, bad.raw(), bad.headers)
+    return door(log), log
+
+
+@pytest.mark.parametrize("bad", bad_commands.ALL, ids=lambda bad: bad.id)
+async def test_a_bad_command_is_told_what_is_wrong_and_writes_nothing(
+    bad: BadCommand, untouched: tuple[Door, FakeLog]
+) -> None:
+    app, log = untouched
+    reply = await command(app, bad.method, bad.path, bad.raw(), bad.headers)
     assert (reply.status, reply.json()["code"]) == (bad.status, bad.code)
     assert reply.paths == sorted(bad.paths)
     assert reply.headers["content-type"] == "application/problem+json"

@@ -21,21 +21,24 @@ class Kept:
         self._state = FakeState()
         self._followed: set[Name] = set()  # answers that have ever been in a case
         self._ahead: list[Record] = []
-        self._left: set[Name] | None = None
+        self._changes: dict[bytes, bytes | None] | None = None  # by the time of the newest record alone
 
     def come_to(self, record: LogRecord) -> None:
         """The next record of the log."""
         self._ahead.append(Record(record.offset, record.timestamp, record.key, record.value, list(record.headers)))
-        self._left = None
+        self._changes = None
 
     def __call__(self, name: Name) -> bool:
         """Whether an answer is still known, because of its case."""
-        if self._left is None:
+        if self._changes is None:
             for record in self._ahead[:-1]:
                 self._fold(record)
             self._ahead = self._ahead[-1:]
-            self._left = self._left_by(self._ahead[0])
-        return name in self._followed and name in self._left
+            self._changes = self._changed_by_time(self._ahead[0])
+        if name not in self._followed:
+            return False
+        key = keys.answer(*name)
+        return self._changes.get(key, self._state.data.get(key)) is not None
 
     def _fold(self, record: Record) -> None:
         effects = fold(self._state, [record], self._partition)
@@ -44,11 +47,9 @@ class Kept:
             if key[:1] == b"r" and raw is not None and _may_outlive(values.RESOLVED.unpack(raw)):
                 self._followed.add(keys.split_id(key))
 
-    def _left_by(self, record: Record) -> set[Name]:
+    def _changed_by_time(self, record: Record) -> dict[bytes, bytes | None]:
         tick = Record(record.offset, record.timestamp, None, TICK, record.headers)
-        changes = fold(self._state, [tick], self._partition).changes
-        after = {**self._state.data, **changes}
-        return {keys.split_id(key) for key, raw in after.items() if key[:1] == b"r" and raw is not None}
+        return fold(self._state, [tick], self._partition).changes
 
 
 def _may_outlive(one: values.Resolved) -> bool:

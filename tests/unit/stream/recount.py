@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Protocol
 
 from aiokafka.partitioner import murmur2
@@ -120,12 +121,15 @@ class Recount:
     def _forget(self) -> None:
         """An answer is forgotten 400 days after it came, and not before its case, with its marks; marks without an
         answer are forgotten 400 days after the last one."""
-        for name in [name for name in self.marks if name not in self.answers and self.marked[name] < self.closed]:
+        closed = self.closed
+        for name in [name for name in self.marks if name not in self.answers and self.marked[name] < closed]:
             del self.marks[name]
-        done = {name for name, ms in self.commands.items() if -(-ms // 60_000) < self.closed}
+        # Both stand in the order in which they came.
+        done = {name for name, _ in takewhile(lambda one: -(-one[1] // 60_000) < closed, self.commands.items())}
         self.past_commands |= done
-        self.commands = {name: ms for name, ms in self.commands.items() if name not in done}
-        old = [name for name, one in self.answers.items() if one.received < self.closed]
+        for name in done:
+            del self.commands[name]
+        old = [name for name, _ in takewhile(lambda one: one[1].received < closed, self.answers.items())]
         self.just_forgotten = [name for name in old if not self.in_case(name)]
         for name in self.just_forgotten:
             self.forgotten[name] = self.answers.pop(name)

@@ -19,29 +19,16 @@ from schemas.generations import FIRST
 from stream import checkpoints
 from stream.checkpoints import Checkpoint, Checkpoints
 from stream.domain import keys, values
-from stream.domain.values import META, Meta
+from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
-from stream.domain.work import Effects
 from stream.errors import Revoked
 from stream.partitions import Partitions
-from stream.state import Message, State, folder_of, peek, shared_memory
+from stream.state import State, folder_of, peek, shared_memory
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record
 from tests.unit.worker.fakes import FakeLog, FakeOutbox, until
+from tests.unit.worker.writing import stay, write
 
 ROOT = Path(__file__).parents[3]
-
-
-def stay() -> bool:
-    return False
-
-
-def write(state: State, position: int) -> None:
-    """One commit: many keys that all say its position."""
-    meta = Meta(position=position)
-    changes: dict[bytes, bytes | None] = {b"p%03d" % n: b"%d" % position for n in range(200)}
-    state.commit(Effects({**changes, keys.META: META.pack(meta)}, [], meta), [Message("t", None, b"%d" % position)])
-    if position > 1:
-        state.clear_outbox(position - 1)
 
 
 def content(path: Path) -> dict[bytes, bytes]:
@@ -158,16 +145,16 @@ import sys
 from pathlib import Path
 from stream.checkpoints import Checkpoints
 from stream.state import State, folder_of, shared_memory
-from tests.unit.worker.test_checkpoints import PARTITION, stay, write
+from tests.unit.worker.writing import stay, write
 
-root = Path(sys.argv[1])
+root, partition = Path(sys.argv[1]), int(sys.argv[2])
 copies = Checkpoints(root / "checkpoints", root / "state")
-state = State(folder_of(root / "state", PARTITION), shared_memory(8))
+state = State(folder_of(root / "state", partition), shared_memory(8))
 position = state.meta.position
 while True:
     position += 1
     write(state, position)
-    copies.make(PARTITION, state.snapshot, stay)
+    copies.make(partition, state.snapshot, stay)
     print(position, flush=True)
 """
 
@@ -175,7 +162,7 @@ while True:
 def test_kill_9_half_way_leaves_only_whole_checkpoints(copies: Checkpoints, tmp_path: Path) -> None:
     for kills in range(4):
         maker = subprocess.Popen(
-            [sys.executable, "-c", MAKER, str(tmp_path)],
+            [sys.executable, "-c", MAKER, str(tmp_path), str(PARTITION)],
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
@@ -370,8 +357,9 @@ async def test_a_revocation_waits_for_no_copy_and_leaves_none_half(
     await world.fold(world.log.records[:5])
     making = asyncio.create_task(world.partitions.checkpoint())
     await until(copying.is_set)
+    partition = await world.partitions.ensure(PARTITION)
     closing = asyncio.create_task(world.partitions.close([PARTITION]))
-    await asyncio.sleep(0)
+    await until(partition.revoked.is_set)
     assert not closing.done()  # the state stays open for as long as the thread uses it
     go_on.set()
     await closing
