@@ -51,7 +51,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-if QUICK:
+if "PYTEST_XDIST_WORKER" in os.environ:
 
     def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """As pytest does it, but of a test that passed one message goes to the process that prints, not five."""
