@@ -31,7 +31,7 @@ from services.alerts.amending import Amended, amend
 from services.alerts.deliveries import Attempt, Delivery, Row, Silence, State, silent_until
 from services.alerts.grouping import NEWS, Grouping
 from services.alerts.store_file import FILE, locked, prepare
-from services.alerts.store_groups import ROW, due, form, insert, note_case, place, waiting
+from services.alerts.store_groups import ROW, due, form, insert, note_case, place, settle, waiting
 from services.alerts.store_sweep import DAY_MS, KEPT_MS, Swept, sweep
 from services.alerts.store_waiting import CASE_CLOSED, dead_letters, hold_on, is_history, pass_over
 from services.alerts.store_writer import StoreWriter, passes
@@ -219,18 +219,7 @@ class Store:
         settled_ms = now_ms if done else None
 
         def work() -> tuple[int, bool]:
-            settled = self._write.execute(
-                "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
-                " event = CASE WHEN ? = 'delivered' THEN NULL ELSE event END"
-                " WHERE message_id = ? AND channel = ? AND state = 'pending'",
-                (state, attempts, status, next_ms, settled_ms, state, delivery.key, delivery.channel),
-            ).rowcount
-            if not settled and state == "delivered":
-                # It was withdrawn while it was on its way: what happened wins, and is counted already.
-                self._write.execute(
-                    "UPDATE deliveries SET state = ?, attempts = ?, last_status = ? WHERE event_id = ? AND channel = ?",
-                    (state, attempts, status, delivery.event.event_id, delivery.channel),
-                )
+            settled = settle(self._write, delivery, state, attempts, status, next_ms, settled_ms)
             if attempt is not None:
                 self._write.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(attempt))
             if state == "delivered" and delivery.event.kind in NEWS and self.repeat_ms(delivery.channel):

@@ -121,6 +121,31 @@ def _loaded(file: sqlite3.Connection, channel: str, message_id: str, count: int,
     return Delivery(channel, first, attempts, given, tuple(more), count, repeated=repeated)
 
 
+def settle(
+    file: sqlite3.Connection,
+    delivery: Delivery,
+    state: State,
+    attempts: int,
+    status: str,
+    next_ms: int | None,
+    settled_ms: int | None,
+) -> int:
+    """Write what an attempt came to; the rows of the message that were pending."""
+    settled = file.execute(
+        "UPDATE deliveries SET state = ?, attempts = ?, last_status = ?, next_ms = ?, settled_ms = ?,"
+        " event = CASE WHEN ? = 'delivered' THEN NULL ELSE event END"
+        " WHERE message_id = ? AND channel = ? AND state = 'pending'",
+        (state, attempts, status, next_ms, settled_ms, state, delivery.key, delivery.channel),
+    ).rowcount
+    if not settled and state == "delivered":
+        # It was withdrawn while it was on its way: what happened wins, and is counted already.
+        file.execute(
+            "UPDATE deliveries SET state = ?, attempts = ?, last_status = ? WHERE event_id = ? AND channel = ?",
+            (state, attempts, status, delivery.event.event_id, delivery.channel),
+        )
+    return settled
+
+
 def waiting(file: sqlite3.Connection, channel: str, message_id: str, now_ms: int) -> bool:
     """Whether something is due of a case that was told in a message."""
     (found,) = file.execute(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from schemas.feedback import ActKind
-from services.query import alarms, followups, scores
+from services.query import alarms, followups, policies, scores
 from services.query.alarms import AlarmRow
 from services.query.deps import Services
 from services.query.followups import ACTIVE, CLOSED, CaseRow, TeamCases
@@ -217,7 +217,7 @@ async def read_waiting(own: Services, shown: Shown = "open") -> Waiting:
     )
     texts, causes = await asyncio.gather(
         look_up(own.store, ((row.team, row.response_id) for row in rows)),
-        followups.causes(own.store, sorted({row.team for row in rows})),
+        policies.causes(own.store, sorted({row.team for row in rows})),
     )
     cards = []
     for row in rows:

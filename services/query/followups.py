@@ -80,19 +80,6 @@ FROM followup_events FINAL
 WHERE team = {team:String} AND case_id = {case_id:String}
 ORDER BY raised_at, n"""
 
-# Those of the team's list; of a team without one, what its cases have been resolved with.
-_CAUSES: Final = """
-SELECT team, if(empty(max(listed) AS list), arraySort(groupUniqArrayArray(used)), list) AS causes
-FROM
-(
-    SELECT team, argMax(root_causes, version) AS listed, [] :: Array(String) AS used
-    FROM policies WHERE team IN {teams:Array(String)} GROUP BY team
-    UNION ALL
-    SELECT team, [] :: Array(String) AS listed, groupUniqArray(100)(cause) AS used
-    FROM followups FINAL WHERE team IN {teams:Array(String)} AND cause != '' GROUP BY team
-)
-GROUP BY team"""
-
 _COUNTS: Final = """
 SELECT team, count() AS active, countIf(due < {now_ms:Int64}) AS overdue, min(due) AS next_due_ms
 FROM
@@ -304,17 +291,6 @@ def row_of(case: Case) -> CaseRow:
         reask_answered_ms=case.reask.answered_ms if case.reask else None,
         reask_of=case.reask_of or "",
     )
-
-
-class _Causes(msgspec.Struct):
-    team: str
-    causes: list[str]
-
-
-async def causes(store: Store, teams: list[str]) -> dict[str, list[str]]:
-    """What cases of each team are resolved with. A team of which nothing is known is not in the result."""
-    rows = await store.rows("followup_causes", _CAUSES, _Causes, teams=teams) if teams else []
-    return {row.team: row.causes for row in rows}
 
 
 async def counts(store: Store, teams: list[str] | None, now_ms: int) -> dict[str, TeamCases]:

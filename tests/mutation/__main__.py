@@ -24,7 +24,7 @@ PYTHON: Final = ROOT / ".venv-mutate" / "bin" / "python"
 MUTANTS: Final = ROOT / "mutants" / "stream" / "domain"
 # What carries the arithmetic and the cases, in the order of the report.
 MODULES: Final = (
-    *("scores", "minutes", "windows", "team_batch", "work", "fold"),
+    *("scores", "minutes", "windows", "team_batch", "work", "fold", "ordinary", "reasks"),
     *("answers", "followups", "cases", "moves", "acts", "clocks", "deadlines", "promise", "policies", "carrying"),
     *("carried", "erasure", "expiry", "keys", "ids", "places", "reading", "values"),
     *("evidence", "alarms"),
