@@ -55,13 +55,14 @@ PANES: Final = """
         AND ({every:Bool} OR team IN {teams:Array(String)})"""
 
 # The state of each answer as it was known, of the answers whose event time lies in (after, until]. One that was erased
-# since is left out, also of what was known before: what is left of it does not say what it was.
+# since is left out, also of what was known before: what is left of it does not say what it was. Copied to another
+# generation of the log, an answer stands here twice: its place is that in the newest, so that places can be compared.
 _STATES: Final = """
         SELECT
             team,
             response_id,
             any(event_at) AS event,
-            any(first_offset) AS first,
+            argMax(first_offset, answers.version) AS first,
             argMax(tuple(score, respondent, empty(reasons)), answers.version) AS state,
             max(answers.version) AS newest
         FROM answers

@@ -244,7 +244,7 @@ async def test_the_page_shows_it_and_the_cards_lead_there(api: Api) -> None:
         assert "100 · (1 − 2) / 4 = -25.0" in html
         assert f"record {partition_of(b'rolling')}:4 of the log" in html
         assert "together they recount to the score" in html
-        assert "Answers of the 7 d to" in html
+        assert "Answers of the 7\u00a0d to" in html
         for unknown in ("nobody", "No%20Team", "%3Cb%3E"):
             async with browser.get(f"{api.url}/teams/{unknown}/explain") as answer:
                 told = await answer.text()

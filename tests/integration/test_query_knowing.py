@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from services.query import scores
 from services.query.app import build_app
+from stream.domain import ids
 from stream.domain.minutes import ceil_minute
 from tests.engines import Engines
 from tests.integration.test_query_scores import DAY_MS, day, drawn, scenario_states
@@ -153,3 +155,15 @@ async def test_a_team_all_of_whose_answers_were_erased_is_empty_and_not_unknown(
     found = await api.ok("/v1/teams/silent/score")
     assert (found["state"], found["nps"], found["excluded"]) == ("empty", None, {"erased": 1})
     assert (await api.ok("/v1/teams/silent/score", window="1m"))["n"] == 0
+
+
+async def test_answers_of_one_instant_stand_in_the_order_of_the_newest_log_that_holds_both(
+    tables: Tables, api: Api
+) -> None:
+    """A log was copied: of the first answer there are rows of both generations, of the second one only the newer."""
+    first = State("moved", uid(90), ids.version(1, 10), AT, AT, 10, 2, "s")
+    copied = replace(first, version=ids.version(2, 3), first_offset=3)
+    second = State("moved", uid(91), ids.version(2, 4), AT, AT, 4, 10, "s")
+    tables.states([first, copied, second])
+    found = await api.ok("/v1/teams/moved/score", policy="latest", known_at=iso(NOON_MS))
+    assert (found["detractors"], found["promoters"]) == (0, 1)
