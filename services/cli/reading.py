@@ -24,7 +24,9 @@ def _given(params: Params) -> dict[str, str]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _get(door: Door, path: str, params: Params) -> Any:
+def fetched(door: Door, path: str, params: Params) -> Any:
+    """What a service answers to a GET, with those of the parameters that are given."""
+
     async def get() -> Any:
         async with Client(door) as client:
             return await client.get(path, _given(params))
@@ -59,7 +61,7 @@ def score(
 ) -> None:
     """Print one score."""
     door = find("query", "read", data, url, key)
-    found = _get(door, f"/v1/teams/{team}/score" if team else "/v1/score", params)
+    found = fetched(door, f"/v1/teams/{team}/score" if team else "/v1/score", params)
     if as_json:
         output.print_json(found)
         return
@@ -71,7 +73,7 @@ def score(
     else:
         share = found["shares"]
         lines += [
-            f"NPS {_nps(found)}   margin {_margin(found)}   n {found['n']:,}" + _hint(found),
+            f"NPS {nps_text(found)}   margin {_margin(found)}   n {found['n']:,}" + _hint(found),
             f"promoters {found['promoters']:,} ({share['promoters']} %)   passives {found['passives']:,} "
             f"({share['passives']} %)   detractors {found['detractors']:,} ({share['detractors']} %)",
         ]
@@ -105,7 +107,7 @@ def _show_explanation(found: Mapping[str, Any], *, recounted: bool) -> None:
     lines = [
         f"{found['team']}, {found['window']} to {minute_text(found['as_of'])}, policy {found['policy']}",
         f"known at {known}: {up_to}, everything below {log['partition']}:{log['through']} was stored",
-        f"NPS {_nps(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
+        f"NPS {nps_text(found)} = 100 · (promoters {found['promoters']:,} - detractors {found['detractors']:,}) / "
         f"{found['n']:,}   passives {found['passives']:,}"
         if found["n"]
         else "no answers in this window",
@@ -150,7 +152,7 @@ def teams(params: Params, data: Path | None, url: str | None, key: str | None, *
         [
             (
                 item["team"],
-                _nps(item["score"]),
+                nps_text(item["score"]),
                 _margin(item["score"]),
                 f"{item['score']['n']:,}",
                 f"{item['open_followups']:,}",
@@ -228,7 +230,7 @@ def live_line(name: str, data: Mapping[str, Any]) -> str:
     """One live event as one line."""
     if name == "score":
         windows = "   ".join(
-            f"{window['window']} {_nps(window['all'])} (n {window['all']['n']:,})" for window in data["windows"]
+            f"{window['window']} {nps_text(window['all'])} (n {window['all']['n']:,})" for window in data["windows"]
         )
         return f"{minute_text(data['as_of'])}  score       {data['team']}  {windows}"
     if name == "followup":
@@ -236,7 +238,7 @@ def live_line(name: str, data: Mapping[str, Any]) -> str:
         return f"{minute_text(data['at'])}  {kind:<11} {data['team']}  score {data['score']}, case {data['case_id']}"
     if name == "correction":
         moved = "   ".join(
-            f"{move['window']} {_nps(move['before'])} → {_nps(move['after'])}"
+            f"{move['window']} {nps_text(move['before'])} → {nps_text(move['after'])}"
             for move in data["windows"]
             if move["policy"] == "all"
         )
@@ -250,7 +252,7 @@ def printable(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _nps(numbers: Mapping[str, Any]) -> str:
+def nps_text(numbers: Mapping[str, Any]) -> str:
     """The score as people read it; a dash for no answers."""
     return "–" if numbers["display"] is None else str(numbers["display"])
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from services.cli import output
-from services.cli.client import Client
-from services.cli.instance import Door, find
-from services.cli.reading import minute_text
+from services.cli.instance import find
+from services.cli.reading import Params, fetched, minute_text, nps_text
 
 
 def alarms(
-    params: Mapping[str, str | None],
+    params: Params,
     limit: int,
     data: Path | None,
     url: str | None,
@@ -23,7 +21,7 @@ def alarms(
     as_json: bool,
 ) -> None:
     """Print score alarms."""
-    found = _asked(find("query", "read", data, url, key), "/v1/alarms", params, limit)
+    found = fetched(find("query", "read", data, url, key), "/v1/alarms", {**params, "limit": str(limit)})
     if as_json:
         output.print_json(found)
         return
@@ -37,9 +35,9 @@ def alarms(
                 minute_text(one["raised_at"]),
                 one["team"],
                 one["since"],
-                _nps(one["before"]),
-                _nps(one["after"]),
-                _nps(one["now"]),
+                nps_text(one["before"]),
+                nps_text(one["after"]),
+                nps_text(one["now"]),
                 f"{one['now']['n']:,}",
                 _change(one["change"]),
                 one["ending"] or one["state"],
@@ -51,7 +49,7 @@ def alarms(
 
 
 def promoters(
-    params: Mapping[str, str | None],
+    params: Params,
     limit: int,
     data: Path | None,
     url: str | None,
@@ -60,7 +58,7 @@ def promoters(
     as_json: bool,
 ) -> None:
     """Print promoters who may be asked."""
-    found = _asked(find("alerts", "read", data, url, key), "/v1/promoters", params, limit)
+    found = fetched(find("alerts", "read", data, url, key), "/v1/promoters", {**params, "limit": str(limit)})
     if as_json:
         output.print_json(found)
         return
@@ -74,20 +72,6 @@ def promoters(
             for one in found["promoters"]
         ],
     )
-
-
-def _asked(door: Door, path: str, params: Mapping[str, str | None], limit: int) -> Any:
-    given = {name: value for name, value in params.items() if value is not None} | {"limit": str(limit)}
-
-    async def get() -> Any:
-        async with Client(door) as client:
-            return await client.get(path, given)
-
-    return asyncio.run(get())
-
-
-def _nps(score: Mapping[str, Any]) -> str:
-    return "–" if score["display"] is None else str(score["display"])
 
 
 def _change(change: Mapping[str, float] | None) -> str:

@@ -29,8 +29,16 @@ def is_detractor(resolved: Resolved | None) -> bool:
 
 def blank(case: Case) -> Case:
     """Without what the opening answer came with."""
-    plain = structs.replace(case, survey=None, channel=None, locale=None, medium=None, callback_ms=None, attributes={})
-    return structs.replace(plain, reask_of=None)
+    return structs.replace(
+        case,
+        survey=None,
+        channel=None,
+        locale=None,
+        medium=None,
+        callback_ms=None,
+        attributes={},
+        reask_of=None,
+    )
 
 
 def emptied(case: Case) -> Case:

@@ -26,7 +26,9 @@ from services.alerts.store_sweep import KEPT_MS, sweep
 from tests.unit.alerts.builders import FakeTable, now_ms, raised, until
 from tests.unit.alerts.serving import served
 from tests.unit.alerts.test_app import settings_in
-from tests.unit.alerts.test_grouping import DOWN, OK, Channel, Clock
+from tests.unit.alerts.test_grouping import DOWN, OK, Channel, Clock, clock
+
+__all__ = ["clock"]  # the fixture
 
 DAY_MS = 24 * HOUR_MS
 
@@ -37,13 +39,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.groupings["slack"] = Grouping(0, 5 * 60_000)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("services.alerts.flow.wall_clock_ms", clock)
-    return clock
 
 
 class Told:
