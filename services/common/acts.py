@@ -20,11 +20,12 @@ from schemas.people import Person, person_key
 from schemas.topics import FEEDBACK, PEOPLE
 from services.common.clock import wall_clock_ms
 from services.common.problems import Unavailable
-from services.common.producing import WrongTopic, check_topics, stop
+from services.common.producing import LogMoved, WrongTopic, check_topics, stop
 
 log = structlog.get_logger()
 
 _WITHIN_S: Final = 3.0
+_PAUSE_S: Final = 0.1
 _RETRY_AFTER_S: Final = 1
 
 
@@ -57,29 +58,44 @@ class KafkaActs:
 
     async def publish(self, team: str, act: Act, text: str | None = None) -> None:
         """See `Acts`."""
+        deadline = asyncio.get_running_loop().time() + self._within_s
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._attempt(team, act, text)
+                return
+            except (KafkaError, TimeoutError, OSError, WrongTopic) as error:
+                log.warning("act_not_held", error=type(error).__name__, why=str(error))
+                # A broker that comes back refuses for a moment; and an act that gives up takes the producer with it,
+                # from under those that came later and have time left.
+                left_s = deadline - asyncio.get_running_loop().time()
+                if left_s > _PAUSE_S and not isinstance(error, WrongTopic | LogMoved):
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                raise Unavailable(
+                    "the log did not acknowledge it, so it may or may not be held; send it again with the same "
+                    "Idempotency-Key",
+                    retry_after_s=_RETRY_AFTER_S,
+                ) from None
+
+    async def _attempt(self, team: str, act: Act, text: str | None) -> None:
+        """Once. A producer that failed is let go."""
         key = team.encode()
         partition = self._generation.partition_of(key)
-        producer: AIOKafkaProducer | None = None
+        producer = await self._started()
         try:
-            async with asyncio.timeout(self._within_s):
-                producer = await self._started()
-                if text is not None and act.note is not None:
-                    note = Person(team, act.note, comment=text, case_id=act.case_id, noted_ms=wall_clock_ms())
-                    person = msgspec.json.encode(note)
-                    # Held before the act is: a text that the fold does not want is deleted after it was written. One
-                    # whose act does not follow is deleted by the sink (`stream.notes`).
-                    await producer.send_and_wait(
-                        self._generation.topic(PEOPLE), person, person_key(team, act.note), partition
-                    )
-                await producer.send_and_wait(self._generation.topic(FEEDBACK), msgspec.json.encode(act), key, partition)
-        except (KafkaError, TimeoutError, OSError, WrongTopic) as error:
+            if text is not None and act.note is not None:
+                note = Person(team, act.note, comment=text, case_id=act.case_id, noted_ms=wall_clock_ms())
+                person = msgspec.json.encode(note)
+                # Held before the act is: a text that the fold does not want is deleted after it was written. One
+                # whose act does not follow is deleted by the sink (`stream.notes`).
+                await producer.send_and_wait(
+                    self._generation.topic(PEOPLE), person, person_key(team, act.note), partition
+                )
+            await producer.send_and_wait(self._generation.topic(FEEDBACK), msgspec.json.encode(act), key, partition)
+        except BaseException:
             self._let_go(producer)
-            log.warning("act_not_held", error=type(error).__name__)
-            raise Unavailable(
-                "the log did not acknowledge it, so it may or may not be held; send it again with the same "
-                "Idempotency-Key",
-                retry_after_s=_RETRY_AFTER_S,
-            ) from None
+            raise
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 import uuid
 from collections.abc import Iterable
@@ -97,3 +99,25 @@ async def test_what_was_acknowledged_is_in_the_log_whatever_became_of_the_broker
     assert set(held) <= {one.command_id for one in acknowledged}  # each was done again until it was taken
     texts = {key for key, _ in await everything(engines.kafka, PEOPLE)}
     assert {person_key(TEAM, one.note or "") for one in acknowledged} <= texts
+
+
+async def test_an_act_with_time_left_is_held_though_an_earlier_one_gave_up_and_took_the_connection_along(
+    engines: Engines,
+) -> None:
+    engines.topics(anew=True)
+    acts = KafkaActs(engines.kafka, within_s=2.0)
+    await acts.publish(TEAM, act())
+    os.kill(engines.kafka_engine.pid, signal.SIGSTOP)
+    try:
+        early, late = act(), act()
+        gives_up = asyncio.create_task(acts.publish(TEAM, early))
+        await asyncio.sleep(1.0)
+        has_time = asyncio.create_task(acts.publish(TEAM, late))
+        with pytest.raises(Unavailable):
+            await gives_up
+    finally:
+        os.kill(engines.kafka_engine.pid, signal.SIGCONT)
+    await has_time
+    await acts.close()
+
+    assert late.command_id in ids(await everything(engines.kafka, FEEDBACK))
