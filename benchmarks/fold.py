@@ -1,6 +1,6 @@
 """Answers a second through the fold and its state alone, without Kafka: what one core can do at most.
 
-What is timed is what the agent does with a batch: fold, encode, one atomic write to RocksDB, the outbox cleared. The
+What is timed is what the agent does with a batch: fold, one atomic write to RocksDB, the outbox cleared. The
 log is made beforehand, in batches of 4,000 over 16 partitions in turn: event times over two hours, the append time of
 each answer in the header of a copied log and close to its event time, so that windows move as they would live; 30 %
 name a respondent, 10 % are detractors. The clock is the processor time of the folding thread; RocksDB's own threads and
@@ -29,7 +29,6 @@ from schemas import topics
 from schemas.feedback import Answer
 from stream.domain.fold import fold
 from stream.state import State, shared_memory
-from stream.wire import encode
 
 BATCH: Final = 4_000
 SPAN_MS: Final = 2 * 3_600_000
@@ -115,13 +114,12 @@ class Measured:
 
     answers: int = 0
     fold_s: float = 0.0
-    encode_s: float = 0.0
     commit_s: float = 0.0
 
     @property
     def per_s(self) -> float:
         """Answers a second of the folding thread."""
-        return self.answers / (self.fold_s + self.encode_s + self.commit_s)
+        return self.answers / (self.fold_s + self.commit_s)
 
 
 def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = None) -> Measured:
@@ -140,14 +138,11 @@ def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = N
             started = clock()
             effects = fold(state, records, partition)
             folded = clock()
-            messages = encode(effects.outputs)
-            encoded = clock()
-            state.commit(effects, messages)
+            state.commit(effects, effects.outputs)
             state.clear_outbox(effects.meta.position)
             measured.answers += len(records)
             measured.fold_s += folded - started
-            measured.encode_s += encoded - folded
-            measured.commit_s += clock() - encoded
+            measured.commit_s += clock() - folded
             if profile is not None:
                 profile.disable()
         for state in states:
@@ -162,12 +157,12 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=320_000)
     parser.add_argument("--top", type=int, default=0, help="print the most expensive functions (slows it down)")
     options = parser.parse_args()
-    print(f"{'variant':<16} {'answers/s':>10}   fold  encode  commit   µs an answer")
+    print(f"{'variant':<16} {'answers/s':>10}   fold  commit   µs an answer")
     for name in options.variant or VARIANTS:
         profile = cProfile.Profile() if options.top else None
         measured = measure(VARIANTS[name], options.answers, profile)
-        parts = [1e6 * part / measured.answers for part in (measured.fold_s, measured.encode_s, measured.commit_s)]
-        print(f"{name:<16} {measured.per_s:>10,.0f}  {parts[0]:5.2f}   {parts[1]:5.2f}   {parts[2]:5.2f}")
+        parts = [1e6 * part / measured.answers for part in (measured.fold_s, measured.commit_s)]
+        print(f"{name:<16} {measured.per_s:>10,.0f}  {parts[0]:5.2f}   {parts[1]:5.2f}")
         if profile is not None:
             pstats.Stats(profile).sort_stats("tottime").print_stats(options.top)
 

@@ -15,7 +15,6 @@ LONGEST_S: Final = 600
 # A sample belongs to the first part that one of its frames names.
 PARTS: Final = (
     ("fold", re.compile(r"stream/domain/")),
-    ("encode outputs", re.compile(r"stream/wire\.py")),
     ("write state", re.compile(r"stream/state\.py")),
     ("send outputs", re.compile(r"stream/outbox\.py|aiokafka/producer/")),
     ("fetch", re.compile(r"aiokafka/consumer/|faust/transport/")),

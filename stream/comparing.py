@@ -12,12 +12,12 @@ import msgspec
 from msgspec import structs
 
 from schemas import topics
-from schemas.changes import ChangesRecord, Position, TeamChanges
-from schemas.followups import FollowupEvent, FollowupRecord, Refused
+from schemas.changes import Position, TeamChanges
+from schemas.followups import FollowupEvent, Refused
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
-from stream.domain import ids, keys, values
+from stream.domain import ids, keys, messages, values
 from stream.domain.minutes import MINUTE_MS
 
 SHOWN: Final = 5  # differing keys that are named
@@ -26,14 +26,6 @@ Pair = tuple[bytes, bytes]
 _UNREADABLE: Final = re.compile(r"[^!-~]+")
 _WHOLE: Final = 1 << 62
 _ENCODE: Final = msgspec.json.Encoder().encode
-_DECODERS: Final[Mapping[str, msgspec.json.Decoder[msgspec.Struct]]] = {
-    topics.TEAM_SCORES: msgspec.json.Decoder(TeamScores),
-    topics.TEAM_CHANGES: msgspec.json.Decoder(ChangesRecord),
-    topics.TEAM_POLICIES: msgspec.json.Decoder(TeamPolicy),
-    topics.FOLLOWUPS: msgspec.json.Decoder(FollowupRecord),
-    topics.REJECTS: msgspec.json.Decoder(Reject),
-}
-OUTPUTS: Final = tuple(_DECODERS)
 
 
 @dataclass(slots=True)
@@ -157,11 +149,11 @@ class Outputs:
         self._floors: dict[str, int] = {}
         self.tally = Tally()
 
-    def said(self, topic: str, message: msgspec.Struct | None) -> None:
+    def said(self, topic: str, value: bytes | None) -> None:
         """The fold says this. A tombstone is not compared: it leaves its topic after a day."""
-        if message is None:
+        if value is None:
             return
-        for name, version, content, at_ms in self._things(topic, message):
+        for name, version, content, at_ms in self._things(topic, messages.read(topic, value)):
             if at_ms >= self._since_ms:
                 self._expected[name] = version.to_bytes(8, "big") + _digest(content)
 
@@ -171,7 +163,7 @@ class Outputs:
 
     def stands(self, topic: str, value: bytes | None) -> None:
         """This stands in a topic; all topics are told from their beginning, each in its order."""
-        message = None if value is None else _DECODERS[topic].decode(value)
+        message = None if value is None else messages.read(topic, value)
         if message is None:
             return
         if self._floors.get(topic) == self._limit:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas import topics
 from schemas.rejects import Reject
 from stream.domain.work import Effects
 
+_REJECT: Final = msgspec.json.Decoder(Reject)
 RECORDS = Counter("pulse_worker_records_total", "Log records folded")
 REJECTED = Counter("pulse_worker_rejected_total", "Log records that could not be used", ["reason"])
 BATCH_RECORDS = Histogram("pulse_worker_batch_records", "Records of one batch", buckets=(1, 10, 100, 500, 1000, 4000))
@@ -42,5 +47,5 @@ def folded(partition: int, effects: Effects, seconds: float) -> None:
     POSITION.labels(partition).set(effects.meta.position)
     STREAM_TIME.labels(partition).set(effects.meta.known_ms / 1000)
     for out in effects.outputs:
-        if isinstance(out.message, Reject):
-            REJECTED.labels(out.message.reason).inc()
+        if out.topic == topics.REJECTS and out.value is not None:
+            REJECTED.labels(_REJECT.decode(out.value).reason).inc()

@@ -16,10 +16,10 @@ import structlog
 
 from schemas.people import person_key
 from schemas.topics import PEOPLE
+from stream.domain.messages import Message
 from stream.log import Log
 from stream.outbox import Outbox
 from stream.rows import Key
-from stream.state import Message
 from stream.store import Refused, Unreachable
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.feedback import Tick
 from schemas.generations import FIRST, Generation
 from stream import metrics
-from stream.state import Message
+from stream.domain.messages import Message
 
 log = structlog.get_logger()
 _TICK: Final = msgspec.json.encode(Tick())

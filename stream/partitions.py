@@ -23,14 +23,14 @@ from schemas.generations import Generation
 from stream import metrics, upkeep
 from stream.checkpoints import Checkpoints, furthest
 from stream.domain.fold import fold
+from stream.domain.messages import Message
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog, fatal_on_error
 from stream.log import Log, foreign, outdated
 from stream.outbox import Entry, Outbox, WorkerOutbox
-from stream.state import Message, State, folder_of, shared_memory
+from stream.state import State, folder_of, shared_memory
 from stream.upkeep import Upkeep
-from stream.wire import encode
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -155,11 +155,10 @@ class Partition:
         self._still_ours()
         started = time.perf_counter()
         effects = fold(self._state, records, self.number, self._generation, self._partitions)
-        messages = encode(effects.outputs)
-        self._state.commit(effects, messages)
+        self._state.commit(effects, effects.outputs)
         self._position, self._known_ms = effects.meta.position, effects.meta.known_ms
         metrics.folded(self.number, effects, time.perf_counter() - started)
-        self._draining = asyncio.create_task(self._send(effects.meta.position, messages))
+        self._draining = asyncio.create_task(self._send(effects.meta.position, effects.outputs))
 
     async def _fill(self, first_offset: int, source: Log) -> None:
         """Fold what the consumer has skipped, should it ever skip anything that the log still holds."""

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from schemas.generations import Generation
 from schemas.topics import TEAM_POLICIES, TEAM_SCORES
-from stream.comparing import OUTPUTS, Outputs, Tally, compare_states
+from stream.comparing import Outputs, Tally, compare_states
+from stream.domain import messages
 from stream.domain.fold import fold
 from stream.domain.minutes import HORIZON_MS
 from stream.domain.values import Meta
@@ -78,7 +79,7 @@ async def verify(
 
     def listen(effects: Effects) -> None:
         for out in effects.outputs:
-            outputs.said(out.topic, out.message)
+            outputs.said(out.topic, out.value)
 
     with _empty(scratch):
         folded = State(scratch, shared_memory())
@@ -87,7 +88,7 @@ async def verify(
             found = compare_states(_all_of(held), _all_of(folded), since_ms)
         finally:
             folded.close()
-    for name in OUTPUTS:
+    for name in messages.TOPICS:
         await _stands(outputs, name, topics[name], partition)
     return Report(partition, meta.position, records, seconds, found, outputs.finish())
 

@@ -14,10 +14,10 @@ from typing import Final
 
 from schemas.people import roll_key, rolled_after
 from schemas.topics import PEOPLE
+from stream.domain.messages import Message
 from stream.domain.view import LogRecord
 from stream.log import Log
 from stream.outbox import Outbox
-from stream.state import Message
 
 MARGIN_MS: Final = 10_000  # clocks of doors differ by up to 5 s
 _LOOK_BACK: Final = 64  # offsets: the last ones may hold no record

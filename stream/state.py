@@ -33,6 +33,7 @@ from rocksdict import (
 
 from schemas.generations import Generation
 from stream.domain import keys, values
+from stream.domain.messages import Message
 from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
@@ -42,14 +43,6 @@ _MOST_UNSAVED: Final = 6 * _MIB  # of one state: what a crash leaves to be folde
 _SAVE_EVERY_S: Final = 600.0  # in a quiet partition, which holds little: a crash leaves that to be folded again
 # RocksDB saves by itself beyond this, without the outbox: far from what we let come together before we do.
 _WRITE_BUFFER: Final = 64 * _MIB
-
-
-class Message(NamedTuple):
-    """One encoded message of the outbox (`stream.domain.work.Out`). No value: a tombstone."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
 
 
 _NO_WAL: Final = WriteOptions()

@@ -12,16 +12,14 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from schemas import topics
 from schemas.rejects import Reject
 from stream import metrics
-from stream.domain import ids
+from stream.domain import ids, messages
 from stream.domain.fold import MOST_KEY_BYTES
-from stream.domain.work import Out
+from stream.domain.messages import Message
 from stream.outbox import Outbox, Sleep, backoff
 from stream.rows import TABLES, Key, Row, erased_keys
 from stream.store import Refused, Store, Unreachable
-from stream.wire import encode
 
 log = structlog.get_logger()
 # told(topic, partition, position): everything below position is stored and may be committed.
@@ -139,11 +137,11 @@ class Writer:
                 if table == LAST:  # what it says is true by then, also that nothing is left of what was erased
                     await self._erase(taken.erased)
                 await self._write(table, taken)
-        rejects: dict[int, list[Out]] = {}
+        rejects: dict[int, list[Message]] = {}
         for source, reject in taken.rejects:
-            rejects.setdefault(source.partition, []).append(Out(topics.REJECTS, source.shown_key, reject))
-        for partition, outputs in rejects.items():
-            await self._outbox.send(partition, encode(outputs))
+            rejects.setdefault(source.partition, []).append(messages.reject(source.shown_key, reject))
+        for partition, refused in rejects.items():
+            await self._outbox.send(partition, refused)
         for (topic, partition), position in taken.positions.items():
             self._told(topic, partition, position)
 

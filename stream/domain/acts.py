@@ -10,9 +10,11 @@ from typing import Final
 
 from msgspec import structs
 
+from schemas import topics
 from schemas.feedback import Act, ActKind
 from schemas.followups import Case, Kind, Refused, RefusedFor, State
 from stream.domain import cases, followups, ids, keys, policies, reasks
+from stream.domain.messages import message
 from stream.domain.moves import MOVES, Signal, allowed, waking
 from stream.domain.work import Work
 
@@ -125,17 +127,16 @@ def _refuse(work: Work, team: str, case: Case | None, act: Act, reason: RefusedF
     """Say that nothing came of it. Its text goes, as no case names it but when the command is 400 days old."""
     if act.note is not None and (case is None or act.note not in case.notes):
         work.forget_text(team, act.note)
-    work.refusals.append(
-        Refused(
-            event_id=ids.uuid5(work.generation, work.partition, work.offset, "refused"),
-            at_ms=work.known_ms,
-            team=team,
-            act=act,
-            reason=reason,
-            version=work.version,
-            allowed=() if case is None else allowed(case.state),
-            state=None if case is None else case.state,
-            n=None if case is None else case.n,
-            causes=policies.of(work, team).root_causes if reason == "unknown_cause" else (),
-        )
+    refused = Refused(
+        event_id=ids.uuid5(work.generation, work.partition, work.offset, "refused"),
+        at_ms=work.known_ms,
+        team=team,
+        act=act,
+        reason=reason,
+        version=work.version,
+        allowed=() if case is None else allowed(case.state),
+        state=None if case is None else case.state,
+        n=None if case is None else case.n,
+        causes=policies.of(work, team).root_causes if reason == "unknown_cause" else (),
     )
+    work.refusals.append(message(topics.FOLLOWUPS, team.encode(), refused))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from schemas import topics
 from schemas.feedback import Act
 from schemas.followups import Case, Clock, FollowupEvent, Kind
 from stream.domain import clocks, ids, keys
+from stream.domain.messages import message
 from stream.domain.moves import Signal, move, waking
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved
@@ -72,7 +74,7 @@ def say(
     work.put_case(case)
     own_id = event_id(case)
     event = FollowupEvent(own_id, kind, case.changed_ms, case, response_id, clock=clock, level=level, act=act)
-    work.events.append(event)
+    work.events.append(message(topics.FOLLOWUPS, case.team.encode(), event))
     return case
 
 
@@ -81,7 +83,8 @@ def establish(work: Work, case: Case) -> None:
     case = clocks.kept(work, structs.replace(case, next_ms=None), work.known_ms)
     work.put_case(case)
     own_id = ids.uuid5(work.generation, work.partition, work.offset, CARRIED)
-    work.events.append(FollowupEvent(own_id, CARRIED, work.known_ms, case))
+    event = FollowupEvent(own_id, CARRIED, work.known_ms, case)
+    work.events.append(message(topics.FOLLOWUPS, case.team.encode(), event))
 
 
 def event_id(case: Case) -> str:

@@ -15,7 +15,8 @@ from schemas import topics
 from schemas.carries import Carry
 from schemas.feedback import Act, Answer, CarryWindows, Erase, EraseRespondent, Exclude, Include, Policy, Tick, Windows
 from schemas.rejects import Reject
-from stream.domain import acts, answers, carrying, erasure, ids, keys, ordinary, policies, values
+from stream.domain import acts, answers, carrying, erasure, ids, keys, messages, ordinary, policies, values
+from stream.domain.messages import Message
 from stream.domain.minutes import MINUTE_MS
 from stream.domain.ordinary import Step
 from stream.domain.reading import MOST_BYTES, Unusable, appended_ms, read_all, team_of
@@ -173,11 +174,11 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
     return steps
 
 
-def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None, Reject]:
+def _reject(work: Work, record: LogRecord, why: Unusable) -> Message:
     key, value = record.key, record.value
     if key is not None:
         key = key[:MOST_KEY_BYTES]
-    reject = Reject(
+    refused = Reject(
         id=ids.uuid5(*work.place(None)[:3], "reject"),
         topic=topics.FEEDBACK,
         partition=work.partition,
@@ -188,4 +189,4 @@ def _reject(work: Work, record: LogRecord, why: Unusable) -> tuple[bytes | None,
         key=None if key is None else key.decode(errors="replace"),
         record=None if value is None or len(value) > MOST_BYTES or why is answers.ERASED else value,
     )
-    return key, reject
+    return messages.reject(key, refused)

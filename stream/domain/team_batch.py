@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs
-
-from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, TeamChanges, WindowMove
+from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, WindowMove
 from schemas.scores import Counts, TeamScores, WindowScore
 from stream.domain import ids, keys, values, windows
+from stream.domain.messages import Answers, Message, changes
 from stream.domain.scores import BANDS
-from stream.domain.values import Reasked, Resolved, Team
+from stream.domain.values import Resolved, Team
 from stream.domain.view import UNLIMITED, UNREAD
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class TeamBatch:
         self.prefixes = keys.prefixes(name)
         self.panes: dict[int, list[int]] = {}
         self.pane_versions: dict[int, int] = {}
-        self.answers: list[AnswerChange] = []
+        self.answers = Answers()
         self.corrections: list[Correction] = []
         self.asked: set[int] = set()  # minutes whose panes the batch reads beforehand
         self.changed = False
@@ -204,7 +203,7 @@ class TeamBatch:
         work = self.work
         context = resolved.context or values.PLAIN
         self.answers.append(
-            AnswerChange(  # by position: this is made once an answer, and names would double its cost
+            AnswerChange(
                 response_id,
                 work.version,
                 resolved.event_ms,
@@ -226,10 +225,9 @@ class TeamBatch:
                 resolved.case_id,
                 resolved.not_raised,
                 resolved.erased,
+                values.reask_of(resolved),
             )
         )
-        if type(resolved) is Reasked:
-            self.answers[-1] = structs.replace(self.answers[-1], reask_of=resolved.reask_of)
 
     def store(self, changes: dict[bytes, bytes | None]) -> None:
         """Add the changed keys of the windows and panes."""
@@ -246,15 +244,13 @@ class TeamBatch:
             if team.due:
                 changes[keys.due(team.due, self.name)] = b""
 
-    def changes(self) -> TeamChanges | None:
-        """What the batch changed; None for nothing."""
-        if not (self.panes or self.answers or self.corrections or self._closed):
-            return None
+    def changes(self) -> Iterator[Message]:
+        """What the batch changed."""
         panes = [
             _pane_change(minute, version, pane)
             for (minute, pane), version in zip(self.panes.items(), self.pane_versions.values(), strict=True)
         ]
-        return TeamChanges(self.name, self._closed + panes, self.answers, self.corrections)
+        return changes(self.name, self._closed + panes, self.answers, self.corrections)
 
     def scores(self) -> TeamScores:
         """The windows as they are published."""

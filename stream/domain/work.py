@@ -8,32 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import msgspec
 
 from schemas import topics
 from schemas.changes import Position
-from schemas.followups import Case, FollowupEvent, Refused
+from schemas.followups import Case
 from schemas.people import person_key
 from schemas.policies import TeamPolicy
-from schemas.rejects import Reject
 from stream.domain import deadlines, expiry, ids, keys, places, values, windows
+from stream.domain.messages import Message, message
 from stream.domain.minutes import HORIZON, LATE_MS, MINUTE_MS, WINDOWS
 from stream.domain.team_batch import TeamBatch
 from stream.domain.values import Meta, Newest, Resolved
 from stream.domain.view import UNLIMITED, UNREAD, View
-
-
-class Out(NamedTuple):
-    """One message to send: it goes to the partition of the number the log record came from.
-
-    No message: a tombstone.
-    """
-
-    topic: str
-    key: bytes | None
-    message: msgspec.Struct | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +30,7 @@ class Effects:
     """
 
     changes: dict[bytes, bytes | None]
-    outputs: list[Out]
+    outputs: list[Message]
     meta: Meta
     records: int = 0
 
@@ -71,9 +57,9 @@ class Work:
         self.next_ms = 0  # before this stream time nothing is due, and no minute begins or ends
         self.first_version = ids.version(generation, 0)
         self.teams: dict[str, TeamBatch] = {}
-        self.events: list[FollowupEvent] = []
-        self.refusals: list[Refused] = []
-        self.rejects: list[tuple[bytes | None, Reject]] = []
+        self.events: list[Message] = []  # of cases
+        self.refusals: list[Message] = []
+        self.rejects: list[Message] = []
         self.policies: dict[
             str, TeamPolicy | None
         ] = {}  # as far as they have been asked for (`stream.domain.policies`)
@@ -275,23 +261,18 @@ class Work:
         self._due.clear()
         return effects
 
-    def _outputs(self, through: int) -> Iterator[Out]:
-        for event in self.events:
-            yield Out(topics.FOLLOWUPS, event.case.team.encode(), event)
-        for refused in self.refusals:
-            yield Out(topics.FOLLOWUPS, refused.team.encode(), refused)
+    def _outputs(self, through: int) -> Iterator[Message]:
+        yield from self.events
+        yield from self.refusals
         for name, team in self.teams.items():
-            changed = team.changes()
-            if changed is not None:
-                yield Out(topics.TEAM_CHANGES, name.encode(), changed)
+            yield from team.changes()
             if team.changed:
-                yield Out(topics.TEAM_SCORES, name.encode(), team.scores())
+                yield message(topics.TEAM_SCORES, name.encode(), team.scores())
         for name, policy in self.policies_set.items():
-            yield Out(topics.TEAM_POLICIES, name.encode(), policy)
+            yield message(topics.TEAM_POLICIES, name.encode(), policy)
         for person in self.forgotten:
-            yield Out(topics.PEOPLE, person, None)
-        for key, reject in self.rejects:
-            yield Out(topics.REJECTS, key, reject)
+            yield Message(topics.PEOPLE, person, None)
+        yield from self.rejects
         position = Position(self.partition, through)
-        yield Out(topics.TEAM_CHANGES, None, position)
-        yield Out(topics.FOLLOWUPS, None, position)
+        yield message(topics.TEAM_CHANGES, None, position)
+        yield message(topics.FOLLOWUPS, None, position)

@@ -14,8 +14,8 @@ import pytest
 
 import stream.outbox
 from schemas import topics
+from stream.domain.messages import Message
 from stream.outbox import KafkaOutbox
-from stream.state import Message
 from tests.engines import Engines
 from tests.integration.stream_place import Place, until
 

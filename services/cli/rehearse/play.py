@@ -12,8 +12,9 @@ import msgspec
 from schemas.feedback import Policy, Tick
 from schemas.followups import Case, Clock, FollowupEvent, Kind
 from schemas.policies import TeamPolicy
+from schemas.topics import FOLLOWUPS
 from services.teams.models import Team
-from stream.domain import keys, values
+from stream.domain import keys, messages, values
 from stream.domain.values import Meta
 from stream.domain.view import LogRecord
 from stream.domain.work import Effects
@@ -113,8 +114,10 @@ class Gathered:
     def listen(self, effects: Effects) -> None:
         """Take what a batch has said."""
         for out in effects.outputs:
-            if isinstance(out.message, FollowupEvent):
-                self._event(out.message)
+            if out.topic == FOLLOWUPS and out.value is not None:
+                record = messages.read(FOLLOWUPS, out.value)
+                if isinstance(record, FollowupEvent):
+                    self._event(record)
 
     def _event(self, event: FollowupEvent) -> None:
         case = event.case

@@ -21,7 +21,7 @@ from services.cli.replay.place import Place, find_place, log_of
 from services.common.logs import configure
 from stream.app import WORKER_GROUP, calm_gc
 from stream.checkpoints import Checkpoints, copy_database
-from stream.comparing import OUTPUTS
+from stream.domain.messages import TOPICS
 from stream.errors import LogMismatch, StateInUse
 from stream.fetched import records_off_the_wire
 from stream.log import KafkaLog
@@ -78,7 +78,7 @@ async def _run(place: Place, partitions: Sequence[int], *, rebuild: bool, as_jso
 
 async def _verify(place: Place, partitions: Sequence[int], kafka: str, progressed: Progressed) -> list[Report]:
     log = _log(place, kafka)
-    said = {name: _log(place, kafka, name) for name in OUTPUTS}
+    said = {name: _log(place, kafka, name) for name in TOPICS}
     reports = []
     with tempfile.TemporaryDirectory(prefix="pulse-replay-") as folder:
         scratch = Path(folder)

@@ -13,10 +13,10 @@ from msgspec import structs
 
 from schemas.followups import Case, FollowupEvent, Refused
 from schemas.people import person_key
-from stream.domain.work import Out
 from tests.unit.stream.fakes import PARTITION, TOLD_BY_TIME, FakeState, Record
 from tests.unit.stream.holding import OPEN, cases_of, named, resolved_of
 from tests.unit.stream.recount import Recount
+from tests.unit.stream.said import Out
 
 Fields = dict[str, Any]
 KIND_OF: Final = {

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schemas.followups import Case, FollowupEvent
-from stream.domain.work import Out
 from tests.unit.stream.acting import time_told
 from tests.unit.stream.recount import Recount
+from tests.unit.stream.said import Out
 
 Said = tuple[int, str | None, str, int]  # when, clock, kind, level
 ALL = ("followup.reminder", "followup.breached", "followup.escalated")

@@ -13,7 +13,7 @@ from schemas.followups import FollowupEvent, Refused
 from schemas.policies import TeamPolicy
 from schemas.rejects import Reject
 from schemas.scores import TeamScores
-from stream.domain.work import Out
+from tests.unit.stream.said import Out
 
 Name = tuple[Any, ...]
 TOPICS_OF: Final[dict[type, tuple[str, ...]]] = {

@@ -21,10 +21,11 @@ from schemas.rejects import Reject
 from schemas.scores import TeamScores
 from stream.domain import carrying, ids, keys, values
 from stream.domain.fold import fold
+from stream.domain.messages import Message
 from stream.domain.values import Meta
 from stream.domain.view import UNLIMITED
-from stream.domain.work import Effects, Out
-from stream.state import Message
+from stream.domain.work import Effects
+from tests.unit.stream.said import Out, read
 
 MINUTE: Final = 60_000
 HOUR: Final = 60 * MINUTE
@@ -237,7 +238,7 @@ class Run:
         """One batch."""
         effects = fold(self.state, records, PARTITION)
         self.state.commit(effects, ())
-        self.outputs.extend(effects.outputs)
+        self.outputs.extend(read(effects.outputs))
         return effects
 
     def messages(self, kind: type[S]) -> list[S]:

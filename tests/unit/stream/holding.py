@@ -22,9 +22,9 @@ from stream.domain import keys, values
 from stream.domain.ids import NAMESPACE
 from stream.domain.minutes import WINDOWS
 from stream.domain.values import Resolved
-from stream.domain.work import Out
 from tests.unit.stream.fakes import HOUR, PARTITION, FakeState, Record
 from tests.unit.stream.recount import HORIZON, Counted, Counts, Recount, tally
+from tests.unit.stream.said import Out
 
 OPEN: Final = {"open", "acknowledged", "contacted", "snoozed"}
 FAR: Final = 3 * 365 * 24 * 60  # minutes; a score with no due minute holds for ever

@@ -11,7 +11,6 @@ from msgspec import structs
 
 from schemas.rejects import Reject
 from stream.domain.fold import fold
-from stream.domain.work import Out
 from tests.unit.stream.acting import assert_acted, assert_notes_hold
 from tests.unit.stream.clocking import Clocks
 from tests.unit.stream.downstream import Downstream
@@ -28,6 +27,7 @@ from tests.unit.stream.holding import (
 )
 from tests.unit.stream.knowing import KnowingRecount
 from tests.unit.stream.reasking import Pairs
+from tests.unit.stream.said import Out, read
 
 
 class Reference:
@@ -48,18 +48,19 @@ class Reference:
         held = cases_of(self.state)
         effects = fold(self.state, [record], PARTITION)
         self.state.commit(effects, ())
-        self.said.take(effects.outputs)
-        assert_named_after(record, effects.outputs)
+        said = read(effects.outputs)
+        self.said.take(said)
+        assert_named_after(record, said)
         before, answers = dict(self.truth.policies), dict(self.truth.answers)
         self.truth.read(record)
         policies, self.truth.policies = self.truth.policies, before
-        self.clocks.check(effects.outputs, self.truth)
+        self.clocks.check(said, self.truth)
         self.truth.policies = policies
         assert_deadlines_hold(self.state, self.clocks.cases)
-        self.pairs.check(answers, held, effects.outputs, self.state, self.truth)
-        assert_acted(record, held, effects.outputs, self.state, self.truth)
-        assert_closed_panes_stay(effects.outputs, self.truth)
-        assert_promised(effects.outputs, self.truth)
+        self.pairs.check(answers, held, said, self.state, self.truth)
+        assert_acted(record, held, said, self.state, self.truth)
+        assert_closed_panes_stay(said, self.truth)
+        assert_promised(said, self.truth)
         assert_policies_hold(self.state, self.said.policies, self.truth)
         self.held[effects.meta.position] = dict(self.state.data)
         assert_all_holds(self.state, self.said.scores, self.truth)
@@ -117,7 +118,7 @@ class Worker:
             return
         effects = fold(self.state, records, PARTITION)
         self.state.commit(effects, ())
-        self.outbox = effects.outputs
+        self.outbox = read(effects.outputs)
         self.cuts.append(sum(record.offset < effects.meta.position for record in self.reference.log))
         self.check()
 
@@ -138,7 +139,7 @@ class Worker:
         before = dict(self.state.data)
         known = [record for record in self.reference.log[start:] if record.offset < self.position]
         effects = fold(self.state, known, PARTITION)
-        assert all(hasattr(out.message, "through") for out in effects.outputs)
+        assert all(hasattr(out.message, "through") for out in read(effects.outputs))
         self.state.commit(effects, ())
         assert self.state.data == before
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from schemas.followups import Case, FollowupEvent
-from stream.domain.work import Out
 from tests.unit.stream.fakes import FakeState
 from tests.unit.stream.holding import OPEN, cases_of
 from tests.unit.stream.recount import Counted, Recount
+from tests.unit.stream.said import Out
 
 Name = tuple[str, str]  # team, response id
 Pair = tuple[str, int, int]  # response id, score, event time

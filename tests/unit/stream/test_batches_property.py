@@ -15,6 +15,7 @@ from stream.domain import ordinary
 from stream.domain.values import META
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record, Run, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
+from tests.unit.stream.said import read
 
 Log = list[Record]
 
@@ -85,7 +86,7 @@ def test_replaying_from_any_earlier_offset_changes_nothing_and_says_nothing_new(
     before, said = dict(run.state.data), len(run.outputs)
     effects = run.fold(log[start:stop])
     assert run.state.data == before
-    assert {type(out.message) for out in effects.outputs} == {Position}
+    assert {type(out.message) for out in read(effects.outputs)} == {Position}
     assert effects.meta == META.unpack(before[b"m"])
     del run.outputs[said:]
     run.fold(log[start:])  # a batch that begins below the position and goes on above it
@@ -99,7 +100,7 @@ def test_every_batch_ends_with_its_position_on_both_topics_that_carry_one() -> N
     log.answer(1, 10)
     log.answer(2, 3)
     effects = Run().fold(log.records)
-    *_, changes, followups = effects.outputs
+    *_, changes, followups = read(effects.outputs)
     assert (changes.topic, followups.topic) == ("team-changes.v1", "followups.v1")
     assert changes.message == followups.message == Position(PARTITION, 2)
     assert msgspec.json.decode(msgspec.json.encode(changes.message))["type"] == "position"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from schemas import topics
-from stream.domain.work import Out
-from stream.wire import encode
 from tests.unit.stream.fakes import (
     HOUR,
     MINUTE,
@@ -216,8 +213,3 @@ def test_a_command_about_a_team_of_another_partition_is_rejected(log: LogBuilder
     log.append(TEAM.encode(), command_value("exclude", 1, reason="dislike"))
     reasons = [reject.reason for reject in play(log.records).rejects]
     assert reasons == ["wrong_partition", "no_key", "bad_field", "undecodable"]
-
-
-def test_a_tombstone_goes_over_the_wire_without_a_value() -> None:
-    (message,) = encode([Out(topics.PEOPLE, b"emea|id", None)])
-    assert (message.topic, message.key, message.value) == (topics.PEOPLE, b"emea|id", None)

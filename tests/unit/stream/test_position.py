@@ -9,6 +9,7 @@ from msgspec import structs
 from stream.domain.fold import fold, record_crc
 from stream.domain.values import FOLD_VERSION, Meta
 from tests.unit.stream.fakes import DAY, PARTITION, START_MS, TEAMS, FakeState, LogBuilder, Record, Run, play
+from tests.unit.stream.said import read
 
 
 def test_the_position_follows_the_last_record_and_tells_it_by_time_and_checksum() -> None:
@@ -75,7 +76,7 @@ def test_the_generation_of_the_log_is_in_the_state_and_in_every_version() -> Non
     state = FakeState()
     effects = fold(state, log.records, PARTITION, generation=7)
     assert effects.meta.generation == 7
-    run = Run(state, list(effects.outputs))
+    run = Run(state, read(effects.outputs))
     version = (7 << 48) + 0
     assert run.scores[TEAMS[0]].version == version
     assert [change.version for _, change in run.answers] == [version]

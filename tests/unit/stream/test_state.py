@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from stream.domain import keys
+from stream.domain.messages import Message
 from stream.domain.values import META, Meta
 from stream.domain.view import UNLIMITED
 from stream.domain.work import Effects
-from stream.state import Message, State, peek, shared_memory
+from stream.state import State, peek, shared_memory
 from tests.unit.stream.fakes import FakeState, LogBuilder, Run, play
 from tests.unit.stream.test_rolling import scenario
 
@@ -185,7 +186,8 @@ from pathlib import Path
 from stream.domain import keys
 from stream.domain.values import META, Meta
 from stream.domain.work import Effects
-from stream.state import Message, State, shared_memory
+from stream.domain.messages import Message
+from stream.state import State, shared_memory
 
 state = State(Path(sys.argv[1]), shared_memory(8, unsaved_mib=0.05))
 position = state.meta.position

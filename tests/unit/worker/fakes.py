@@ -14,11 +14,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from schemas import topics
 from schemas.rejects import Reject
+from stream.domain.messages import Message
 from stream.domain.view import LogRecord
 from stream.domain.work import Effects
 from stream.outbox import Entry, Producer
 from stream.rows import ERASURES, TABLES, Key, Row
-from stream.state import Message, State
+from stream.state import State
 from stream.store import Refused, Unreachable
 from tests.unit.stream.fakes import FakeState, Record
 

@@ -18,12 +18,14 @@ from schemas.generations import FIRST, Generation
 from stream.app import check_log
 from stream.batches import RecordBatch, batch_app
 from stream.domain.fold import fold
+from stream.domain.messages import Message
 from stream.errors import LogMismatch
 from stream.outbox import KafkaOutbox
 from stream.settings import SinkSettings
 from stream.sink import Sinking
-from stream.state import Message, root_of
+from stream.state import root_of
 from tests.unit.stream.fakes import FakeState, Record
+from tests.unit.stream.said import read
 from tests.unit.worker.fakes import FakeBroker
 from tests.unit.worker.fetches import fetched
 
@@ -35,7 +37,7 @@ ANSWER = msgspec.json.encode(Answer("00000000-0000-4000-8000-000000000001", 9, "
 @pytest.mark.parametrize("partition", range(5))
 def test_an_answer_counts_only_where_its_key_lies_among_so_many(partition: int) -> None:
     effects = fold(FakeState(), [Record(0, 1_000, TEAM, ANSWER)], partition, 2, 5)
-    rejects = [out.message for out in effects.outputs if out.topic == topics.REJECTS]
+    rejects = [out.message for out in read(effects.outputs) if out.topic == topics.REJECTS]
     if partition == SECOND.partition_of(TEAM):
         assert rejects == []
     else:

@@ -8,9 +8,9 @@ import pytest
 
 from schemas.people import person_key
 from schemas.topics import PARTITIONS, PEOPLE, partition_of
+from stream.domain.messages import Message
 from stream.notes import AFTER_MS, EVERY_MS, Orphans
 from stream.rows import Key
-from stream.state import Message
 from stream.store import Unreachable
 from tests.unit.stream.fakes import Record
 from tests.unit.worker.copies import Partitions

@@ -13,10 +13,9 @@ from schemas.changes import ChangesRecord, Position
 from schemas.generations import FIRST
 from stream.domain import keys, values
 from stream.domain.fold import fold
+from stream.domain.messages import Message
 from stream.errors import LogMismatch, Revoked, StateNotOfThisLog
 from stream.partitions import Partition
-from stream.state import Message
-from stream.wire import encode
 from tests.unit.stream.fakes import PARTITION, LogBuilder, Record, play
 from tests.unit.worker.fakes import FakeLog, FakeOutbox, Journal, JournalState, until
 
@@ -31,7 +30,7 @@ class World:
         self.state = JournalState(self.journal)
         if position:
             effects = fold(self.state, records[:position], PARTITION)
-            self.state.commit(effects, encode(effects.outputs))
+            self.state.commit(effects, effects.outputs)
             self.journal.clear()
         self.partition = Partition(PARTITION, FIRST, self.state.as_state(), self.outbox, self._told)
 
@@ -259,7 +258,7 @@ async def test_several_batches_left_in_the_outbox_are_sent_in_their_order() -> N
     records = a_log()
     world = World(records, position=2)
     effects = fold(world.state, records[2:4], PARTITION)
-    world.state.commit(effects, encode(effects.outputs))
+    world.state.commit(effects, effects.outputs)
     await world.open()
     assert world.emitted == [2, 4]
     assert [entry for entry in world.journal if entry[0] == "told"] == [("told", 2), ("told", 4), ("told", 4)]

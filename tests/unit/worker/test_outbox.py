@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaConnectionError
 
 import stream.outbox
 from schemas import topics
+from stream.domain.messages import Message
 from stream.outbox import KafkaOutbox, backoff
-from stream.state import Message
 from tests.unit.worker.fakes import FakeBroker, until
 
 A, B = topics.TEAM_CHANGES, topics.FOLLOWUPS

@@ -13,6 +13,7 @@ from schemas.rejects import Reject
 from stream.copying import copy_log, look
 from stream.domain.fold import fold
 from tests.unit.stream.fakes import FakeState, Record
+from tests.unit.stream.said import read
 from tests.unit.worker.copies import Partitions, Target
 from tests.unit.worker.test_facts import NEW, OLD, life
 
@@ -28,7 +29,7 @@ def said(log: Mapping[int, Sequence[Record]], generation: Generation) -> dict[st
         for at in range(0, len(records), 20):
             effects = fold(state, records[at : at + 20], partition, generation.number, generation.partitions)
             state.commit(effects, ())
-            for message in (out.message for out in effects.outputs):
+            for message in (out.message for out in read(effects.outputs)):
                 if isinstance(message, TeamChanges):
                     found["corrections"] += [
                         (one.id, message.team, one.known_ms, one.cause, one.response_id, one.deltas)

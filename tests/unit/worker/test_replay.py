@@ -20,18 +20,17 @@ from schemas.changes import TeamChanges
 from schemas.followups import FollowupEvent
 from schemas.generations import FIRST
 from schemas.scores import TeamScores
-from stream.comparing import OUTPUTS, Outputs, Tally, compare_states, named
-from stream.domain import keys, values
+from stream.comparing import Outputs, Tally, compare_states, named
+from stream.domain import keys, messages, values
 from stream.domain.fold import fold
 from stream.domain.view import UNLIMITED
 from stream.domain.windows import fresh
-from stream.domain.work import Out
 from stream.errors import LogMismatch, StateInUse
 from stream.replay import Report, locked, rebuild, verify
 from stream.state import State, folder_of, peek, shared_memory
-from stream.wire import encode
 from tests.unit.stream.fakes import DAY, PARTITION, TEAMS, LogBuilder, Record, play
 from tests.unit.stream.logs import PROPERTY, cut_logs
+from tests.unit.stream.said import Out, written
 from tests.unit.worker.fakes import FakeLog
 
 
@@ -49,9 +48,9 @@ def replayed(log: Sequence[Record], said: Iterable[Out], position: int | None = 
     """A fold of the whole log up to a position, against messages that stand in the topics in that order."""
     position = log[-1].offset + 1 if position is None else position
     outputs = Outputs(1, log[0].offset, position, since_ms)
-    for out in play([record for record in log if record.offset < position]).outputs:
-        outputs.said(out.topic, out.message)
-    for message in encode(list(said)):
+    for message in written(play([record for record in log if record.offset < position]).outputs):
+        outputs.said(message.topic, message.value)
+    for message in written(said):
         outputs.stands(message.topic, message.value)
     return outputs.finish()
 
@@ -155,10 +154,10 @@ def test_nothing_is_missed_in_what_retention_has_taken_from_a_topic() -> None:
     said = [out for out in play(log, range(1, len(log))).outputs if out.topic == topics.FOLLOWUPS]
     everything = play(log, range(1, len(log))).outputs
     outputs = Outputs(1, 0, log[-1].offset + 1)
-    for out in everything:
-        outputs.said(out.topic, out.message)
+    for message in written(everything):
+        outputs.said(message.topic, message.value)
     outputs.truncated(topics.FOLLOWUPS)
-    for message in encode([out for out in everything if out.topic != topics.FOLLOWUPS] + said[len(said) // 2 :]):
+    for message in written([out for out in everything if out.topic != topics.FOLLOWUPS] + said[len(said) // 2 :]):
         outputs.stands(message.topic, message.value)
     assert outputs.finish().different == 0
 
@@ -203,13 +202,12 @@ class World:
         self.log.batch = 7
         self.path = folder_of(root / "state", PARTITION)
         self.state = State(self.path, shared_memory(8))
-        self.topics = {name: FakeLog() for name in OUTPUTS}
+        self.topics = {name: FakeLog() for name in messages.TOPICS}
         for at in range(0, len(records), 3):
             batch = records[at : at + 3]
             effects = fold(self.state, batch, PARTITION)
-            messages = encode(effects.outputs)
-            self.state.commit(effects, messages)
-            for message in messages:
+            self.state.commit(effects, effects.outputs)
+            for message in effects.outputs:
                 held = self.topics[message.topic].records
                 held.append(Record(len(held), batch[-1].timestamp, message.key, message.value))
         self.told: list[tuple[int, int, int]] = []

@@ -6,9 +6,9 @@ import pytest
 
 from schemas.people import person_key, roll_key, rolled_after, split_person_key
 from schemas.topics import PEOPLE
+from stream.domain.messages import Message
 from stream.rolling import MARGIN_MS, Rolling, to_append
 from stream.rows import people_rows
-from stream.state import Message
 from tests.unit.stream.fakes import Record
 from tests.unit.worker.copies import Partitions
 from tests.unit.worker.fakes import FakeOutbox

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from stream.domain import keys
+from stream.domain.messages import Message
 from stream.domain.values import META, Meta
 from stream.domain.work import Effects
-from stream.state import Message, State
+from stream.state import State
 
 
 def stay() -> bool:
