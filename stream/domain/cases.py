@@ -10,7 +10,7 @@ from msgspec import structs
 from schemas import topics
 from schemas.feedback import Act
 from schemas.followups import Case, Clock, FollowupEvent, Kind
-from stream.domain import clocks, ids, keys
+from stream.domain import clocks, ids, keys, values
 from stream.domain.messages import message
 from stream.domain.moves import Signal, move, waking
 from stream.domain.scores import BANDS
@@ -71,11 +71,28 @@ def say(
 ) -> Case:
     """Store a case, and say what has become of it. Gives the case with what its clocks say next."""
     case = clocks.kept(work, case)
-    work.put_case(case)
-    own_id = event_id(case)
+    told(work, keys.case(case.team, case.case_id), case, kind, response_id, clock=clock, level=level, act=act)
+    return case
+
+
+def told(
+    work: Work,
+    key: bytes,
+    case: Case,
+    kind: Kind,
+    response_id: str | None,
+    *,
+    clock: Clock | None = None,
+    level: int | None = None,
+    act: Act | None = None,
+) -> None:
+    """As `say`, of a case under its key, whose clocks have been seen to."""
+    work.put(key, values.CASE.pack(case))
+    # `raised_ms` belongs to its id: a case that has left the state, and comes again with its opening answer's id,
+    # counts its events anew.
+    own_id = ids.named(f"{case.case_id}|{case.n}|{case.raised_ms}")
     event = FollowupEvent(own_id, kind, case.changed_ms, case, response_id, clock=clock, level=level, act=act)
     work.events.append(message(topics.FOLLOWUPS, case.team.encode(), event))
-    return case
 
 
 def establish(work: Work, case: Case) -> None:
@@ -85,15 +102,6 @@ def establish(work: Work, case: Case) -> None:
     own_id = ids.uuid5(work.generation, work.partition, work.offset, CARRIED)
     event = FollowupEvent(own_id, CARRIED, work.known_ms, case)
     work.events.append(message(topics.FOLLOWUPS, case.team.encode(), event))
-
-
-def event_id(case: Case) -> str:
-    """The id of a case's newest event.
-
-    `raised_ms` belongs to it: a case that has left the state, and comes again with its opening answer's id, counts its
-    events anew.
-    """
-    return ids.named(f"{case.case_id}|{case.n}|{case.raised_ms}")
 
 
 def moved(case: Case, signal: Signal) -> Case:

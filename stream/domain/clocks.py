@@ -38,12 +38,11 @@ STEPS: Final[tuple[Kind, ...]] = (
 )
 REMIND, BREACH, ESCALATE, WAKE, REASK = range(5)
 
-# What is said in which state: acknowledged, nobody further up is told of the first contact any more; contacted, that
-# promise is kept, but a callback that was agreed since is one more; snoozed, nothing is said but that a promise is
-# broken. A closed case has none to keep.
+# What is said in which state but `open`, which hears all. Acknowledged, nobody further up is told of the first contact
+# any more; contacted, that promise is kept, but a callback that was agreed since is one more; snoozed, nothing is said
+# but that a promise is broken. A closed case has none to keep.
 _ALL: Final = frozenset({REMIND, BREACH, ESCALATE})
 SAID: Final[dict[State, dict[Clock, frozenset[int]]]] = {
-    "open": {"contact": _ALL, "resolve": _ALL},
     "acknowledged": {"contact": _ALL - {ESCALATE}, "resolve": _ALL},
     "contacted": {"contact": _ALL - {ESCALATE}, "resolve": _ALL},
     "snoozed": {"contact": frozenset({BREACH}), "resolve": frozenset({BREACH})},
@@ -51,14 +50,13 @@ SAID: Final[dict[State, dict[Clock, frozenset[int]]]] = {
 
 
 def start(work: Work, case: Case) -> Case:
-    """Both clocks start now: somebody is to see to the case, for the first time or again."""
-    contact_due_ms, resolve_due_ms = started(work, case.team, case.callback_ms)
+    """Both clocks start now: somebody is to see to the case again."""
+    contact_due_ms, resolve_due_ms = started(work, policies.of(work, case.team), case.callback_ms)
     return structs.replace(case, contact_due_ms=contact_due_ms, resolve_due_ms=resolve_due_ms)
 
 
-def started(work: Work, team: str, callback_ms: int | None) -> tuple[int, int]:
+def started(work: Work, policy: Policy, callback_ms: int | None) -> tuple[int, int]:
     """When the two clocks of a case are due that start now."""
-    policy = policies.of(work, team)
     due_ms = promise.deadline(policy.open, policy.until_ms, work.known_ms, policy.resolve_ms)
     return contact_started(work, policy, callback_ms), due_ms
 
@@ -80,22 +78,49 @@ def kept(work: Work, case: Case, after_ms: int | None = None) -> Case:
 
     `after_ms`: what came before has been said. None: before the case's last change.
     """
-    after_ms = case.changed_ms if after_ms is None else after_ms
     points = _points(policies.of(work, case.team), case)
-    next_ms = None
-    for point in points:
-        if point.due_ms > after_ms:
-            next_ms = point.due_ms
-            break
+    first = _first(points, case.changed_ms if after_ms is None else after_ms)
+    next_ms = first[0].due_ms if first else None
     if case.next_ms != next_ms:
         stop(work, case)
-    if next_ms is not None:
-        key = keys.deadline(next_ms, case.case_id, case.team)
-        work.put(key, POINTS.pack([point for point in points if point.due_ms == next_ms]))
-        heappush(work.deadlines, key)
-        work.next_deadline = min(work.next_deadline, next_ms)
-        work.next_ms = min(work.next_ms, next_ms)
+    if first:
+        _enter(work, case.team, case.case_id, first)
     return structs.replace(case, next_ms=next_ms)
+
+
+def opened(work: Work, policy: Policy, team: str, case_id: str, due_ms: tuple[int, int]) -> int | None:
+    """As `kept`, of a case that is being raised: when its next is to be said, once its entry is put."""
+    contact_ms, resolve_ms = due_ms
+    if policy.remind_ms or policy.escalate_ms or contact_ms == resolve_ms:
+        first = _first(_of_open(policy, contact_ms, resolve_ms), work.known_ms)
+    elif contact_ms < resolve_ms:  # nearly all; both are ahead, as a promise is longer than nothing
+        first = [Point(contact_ms, "contact", BREACH)]
+    else:
+        first = [Point(resolve_ms, "resolve", BREACH)]
+    if not first:
+        return None
+    _enter(work, team, case_id, first)
+    return first[0].due_ms
+
+
+def _first(points: list[Point], after_ms: int) -> list[Point]:
+    """Those of the first moment after `after_ms`."""
+    for point in points:
+        if point.due_ms > after_ms:
+            return [other for other in points if other.due_ms == point.due_ms]
+    return []
+
+
+def _enter(work: Work, team: str, case_id: str, points: list[Point]) -> None:
+    """Put the entry of what is to be said at one moment."""
+    due_ms = points[0].due_ms
+    key = keys.deadline(due_ms, case_id, team)
+    work.put(key, POINTS.pack(points))
+    heappush(work.deadlines, key)
+    if due_ms < work.next_deadline:
+        work.next_deadline = due_ms
+    if due_ms < work.next_ms:
+        work.next_ms = due_ms
 
 
 def stop(work: Work, case: Case) -> None:
@@ -106,28 +131,16 @@ def stop(work: Work, case: Case) -> None:
 
 def _points(policy: Policy, case: Case) -> list[Point]:
     """All that is to be said of a case in its state, in order."""
-    if case.state == "open" and not policy.remind_ms and not policy.escalate_ms:  # nearly all that are raised
-        contact = Point(case.contact_due_ms, "contact", BREACH)
-        resolve = Point(case.resolve_due_ms, "resolve", BREACH)
-        return [contact, resolve] if contact.due_ms <= resolve.due_ms else [resolve, contact]
     if case.state == "resolved":
         return [] if case.reask_due_ms is None else [Point(case.reask_due_ms, None, REASK)]
+    if case.state == "open":
+        return _of_open(policy, case.contact_due_ms, case.resolve_due_ms)
     points: list[Point] = []
-    hours, until_ms = policy.open, policy.until_ms
     contacted = case.state == "contacted" or case.snoozed_from == "contacted"
     for clock, said in SAID.get(case.state, {}).items():
         if clock == "contact" and contacted and case.agreed_ms is None:
             continue
-        due_ms = case.contact_due_ms if clock == "contact" else case.resolve_due_ms
-        if policy.remind_ms and REMIND in said:
-            points += [Point(promise.before(hours, until_ms, due_ms, ms), clock, REMIND) for ms in policy.remind_ms]
-        if BREACH in said:
-            points.append(Point(due_ms, clock, BREACH))
-        if policy.escalate_ms and ESCALATE in said:
-            levels = enumerate(policy.escalate_ms, 1)
-            points += [
-                Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level) for level, ms in levels
-            ]
+        points += _of_clock(policy, clock, said, case.contact_due_ms if clock == "contact" else case.resolve_due_ms)
     ahead = sorted(points)
     if case.snoozed_until_ms is None:
         return ahead
@@ -136,3 +149,23 @@ def _points(policy: Policy, case: Case) -> list[Point]:
         *(point for point in ahead if point.due_ms <= case.snoozed_until_ms),
         Point(case.snoozed_until_ms, None, WAKE),
     ]
+
+
+def _of_open(policy: Policy, contact_ms: int, resolve_ms: int) -> list[Point]:
+    """All that is to be said of an open case, in order."""
+    contact = _of_clock(policy, "contact", _ALL, contact_ms)
+    return sorted(contact + _of_clock(policy, "resolve", _ALL, resolve_ms))
+
+
+def _of_clock(policy: Policy, clock: Clock, said: frozenset[int], due_ms: int) -> list[Point]:
+    """Of one clock, as far as it is said."""
+    points = [Point(due_ms, clock, BREACH)] if BREACH in said else []
+    hours, until_ms = policy.open, policy.until_ms
+    if policy.remind_ms and REMIND in said:
+        points += [Point(promise.before(hours, until_ms, due_ms, ms), clock, REMIND) for ms in policy.remind_ms]
+    if policy.escalate_ms and ESCALATE in said:
+        points += [
+            Point(promise.deadline(hours, until_ms, due_ms, ms), clock, ESCALATE, level)
+            for level, ms in enumerate(policy.escalate_ms, 1)
+        ]
+    return points

@@ -190,6 +190,11 @@ def list_open(work: Work, case: Case) -> None:
     block(work, raised + times * AGAIN).append(keys.entry(keys.OPEN_CASE, case.team, case.case_id))
 
 
+def list_raised(work: Work, key: bytes) -> None:
+    """As `list_open`, of the case under its key, which is being raised."""
+    block(work, work.minute + AGAIN).append(keys.OPEN_CASE + key[1:])
+
+
 def _open_case(work: Work, key: bytes) -> None:
     """Four weeks have passed. One that has closed since it was said again is said once more."""
     raw = work.get(key)

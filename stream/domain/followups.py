@@ -94,40 +94,44 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         cases.tell(work, joined, "followup.answer_joined", response_id)
         return structs.replace(new, case_id=current.case_id)
     case_id = ids.named(f"{team}|{response_id}")
-    context = new.context or PLAIN
+    key = keys.case(team, case_id)
     # There is a case of that id if this answer's was once joined into another, which the answer has left.
     before = None if first else work.case(team, case_id)
-    contact_due_ms, resolve_due_ms = clocks.started(work, team, context.callback_ms)
-    case = Case(
-        case_id=case_id,
-        team=team,
-        response_id=response_id,
-        score=new.score,
-        state=move(before.state, "relapse") if before else "open",
-        n=before.n + 1 if before else 1,
-        raised_ms=work.known_ms,
-        changed_ms=work.known_ms,
-        contact_due_ms=contact_due_ms,
-        resolve_due_ms=resolve_due_ms,
-        answers=(response_id,),
-        version=work.version,
-        respondent=new.respondent,
-        survey=context.survey,
-        channel=context.channel,
-        locale=context.locale,
-        medium=context.medium,
-        callback_ms=context.callback_ms,
-        personal=new.personal,
+    policy, context, now_ms = policies.of(work, team), new.context or PLAIN, work.known_ms
+    contact_due_ms, resolve_due_ms = clocks.started(work, policy, context.callback_ms)
+    case = Case(  # by position, as far as they go: names would double its cost
+        case_id,
+        team,
+        response_id,
+        new.score,
+        move(before.state, "relapse") if before else "open",
+        before.n + 1 if before else 1,
+        now_ms,
+        now_ms,
+        contact_due_ms,
+        resolve_due_ms,
+        (response_id,),
+        work.version,
+        new.respondent,
+        None,
+        context.survey,
+        context.channel,
+        context.locale,
+        context.medium,
+        context.callback_ms,
+        new.personal,
+        None,
+        clocks.opened(work, policy, team, case_id, (contact_due_ms, resolve_due_ms)),
         attributes=context.attributes,
         reask_due_ms=before.reask_due_ms if before else None,
         reask=before.reask if before else None,
         reask_of=values.reask_of(new),
     )
-    cases.say(work, case, "followup.reopened" if before else "followup.raised", response_id)
+    cases.told(work, key, case, "followup.reopened" if before else "followup.raised", response_id)
     cases.hold(work, case)
     if before is None:
-        work.leaving.append(keys.case(team, case_id))
-    expiry.list_open(work, case)
+        work.leaving.append(key)
+    expiry.list_raised(work, key)
     return structs.replace(new, case_id=case_id)
 
 
