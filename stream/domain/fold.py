@@ -170,7 +170,7 @@ def _read(work: Work, records: Sequence[LogRecord], teams: Teams, partitions: in
             if not BANDS[message.score]:
                 ask(prefixes.open_case + respondent)
         step((record, at_ms, message, team, key, respondent, event_ms, minute))
-    work.prefetch(wanted)
+    work.read_ahead(wanted)
     return steps
 
 

@@ -22,7 +22,7 @@ from stream.domain import followups, keys, values, windows
 from stream.domain.reading import Unusable
 from stream.domain.scores import BANDS
 from stream.domain.team_batch import TeamBatch
-from stream.domain.values import Context, Newest, Resolved
+from stream.domain.values import Context, Resolved
 from stream.domain.view import LogRecord
 from stream.domain.work import Work
 
@@ -37,14 +37,14 @@ _VERSION: Final = values.VERSION
 def apply(work: Work, steps: Sequence[Step], at: int) -> int:
     """Apply the run of such answers that begins at `steps[at]`, none if need be; gives where it ends.
 
-    What they ask of the state must have been read (`Work.prefetch`).
+    What they ask of the state must have been read (`Work.read_ahead`).
     """
     seen, puts, lengths, first_version = work.seen, work.puts, work.windows, work.first_version
     next_ms, block_ends, shown_until = work.next_ms, work.block_ends, work.shown_until
     known_ms, minute_now, leaving = work.known_ms, work.minute, work.leaving
     for index in range(at, len(steps)):
         record, at_ms, message, team, key, respondent, event_ms, minute = steps[index]
-        if type(message) is not Answer or team is None or seen[key] is not None:
+        if type(message) is not Answer or team is None or seen[key] is not None or key in puts:
             break
         offset = record.offset
         if at_ms >= next_ms or offset > block_ends:
@@ -57,8 +57,10 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
         if minute <= shown_until:
             break
         prefixes = team.prefixes
-        if respondent is not None and seen[prefixes.newest + respondent] is not None:
-            break
+        if respondent is not None:
+            newest = prefixes.newest + respondent
+            if seen[newest] is not None or newest in puts:
+                break
         (
             response_id,
             score,
@@ -85,8 +87,7 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
             of_respondent = keys.answer_of(prefixes.answers_of + respondent, event_ms, offset)
             puts[of_respondent] = response_id.encode()
             work.put_answers_of.append(of_respondent)
-            newest = prefixes.newest + respondent
-            seen[newest] = puts[newest] = _VERSION + _pack(Newest(event_ms, offset, response_id, score, False))
+            puts[newest] = _VERSION + _pack((event_ms, offset, response_id, score, False))  # as a `Newest`
         leaving.append(key)
 
         pane = team.panes.get(minute) or team.pane(minute)
@@ -97,8 +98,9 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
         live.version = team.pane_versions[minute] = version
         team.changed = True
         j = bisect_right(lengths, live.t - minute)
+        band = BANDS[score]
         if j < len(lengths):
-            ring, band = live.rings[j], BANDS[score]
+            ring = live.rings[j]
             ring[band + 1] += 1
             ring[band + 4] += 1
             if (minute < ring[0] or not ring[0]) and windows.older(live, j, minute, lengths):
@@ -111,14 +113,17 @@ def apply(work: Work, steps: Sequence[Step], at: int) -> int:
             context = None
         else:
             context = Context(survey, channel, locale, medium, callback_ms, age_group, attributes)
-        new = Resolved(event_ms, offset, False, score, 0, content, hashed, (), personal, None, None, context, None)
         case_id = not_raised = None
-        if not BANDS[score]:
+        if band:
+            kept = (event_ms, offset, False, score, 0, content, hashed, (), personal, None, None, context, None, False)
+            puts[key] = _VERSION + _pack(kept)  # as a `Resolved`
+        else:
+            new = Resolved(event_ms, offset, False, score, 0, content, hashed, (), personal, None, None, context, None)
             work.known_ms, work.offset, work.version, work.headers = known_ms, offset, version, record.headers
             new = followups.follow(work, team.name, response_id, None, new, at_ms)
             case_id, not_raised = new.case_id, new.not_raised
             next_ms = work.next_ms
-        seen[key] = puts[key] = _VERSION + _pack(new)
+            puts[key] = _VERSION + _pack(new)
         team.answers.append(
             AnswerChange(
                 response_id,

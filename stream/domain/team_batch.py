@@ -166,11 +166,11 @@ class TeamBatch:
 
     def _read_panes(self, lo: int, hi: int) -> Iterator[tuple[int, list[int] | None]]:
         """The panes of minutes lo, lo + 1, …, hi, up to the first one of which nobody has read whether there is any."""
-        panes, seen, of_pane = self.panes, self.work.seen, self.prefixes.pane
+        panes, known, of_pane = self.panes, self.work.known, self.prefixes.pane
         for minute in range(lo, hi + 1):
             pane = panes.get(minute)
             if pane is None:
-                raw = seen.get(of_pane + keys.number(minute), UNREAD)
+                raw = known(of_pane + keys.number(minute))
                 if raw is UNREAD:
                     return
                 pane = None if raw is None else values.PANE.unpack(raw)

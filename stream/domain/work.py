@@ -73,22 +73,34 @@ class Work:
         self.deadlines: list[bytes] = []  # heap of the `d` keys that this batch has put
         self.next_deadline = 0  # when the next one falls due; 0: not looked up yet
         self._due: dict[int, list[TeamBatch]] = {}
-        self.seen: dict[bytes, bytes | None] = {}
-        self.puts: dict[bytes, bytes | None] = {}
+        self.puts: dict[bytes, bytes | None] = {}  # what the batch has put
+        self.seen: dict[bytes, bytes | None] = {}  # what the state holds, as far as it has been asked of late
         self.put_answers_of: list[bytes] = []  # `a` keys that are put and not yet in the index
         self._index: dict[bytes, set[bytes]] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
+    def read_ahead(self, asked: Sequence[bytes]) -> None:
+        """Read what the next records ask for, and forget what those before did: little enough stays in the cache.
+
+        Only speed depends on it: a key that is missed here, or in `prefetch`, is read when it is needed.
+        """
+        self.seen = dict(zip(asked, self.view.get_many(asked), strict=True))
+
     def prefetch(self, asked: Sequence[bytes]) -> None:
-        """Read many keys in one go. Only speed depends on it: a key that is missed here is read when it is needed."""
+        """Read many keys in one go."""
         seen = self.seen
         wanted = [key for key in asked if key not in seen]
         seen.update(zip(wanted, self.view.get_many(wanted), strict=True))
 
+    def known(self, key: bytes) -> bytes | None:
+        """The value of a key, with this batch's own puts; `UNREAD` when it would have to be read."""
+        found = self.puts.get(key, UNREAD)
+        return self.seen.get(key, UNREAD) if found is UNREAD else found
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with this batch's own puts."""
-        found = self.seen.get(key, UNREAD)
+        found = self.known(key)
         if found is UNREAD:
             found = self.seen[key] = self.view.get_many((key,))[0]
         return found
@@ -157,11 +169,11 @@ class Work:
 
     def put(self, key: bytes, raw: bytes | None) -> None:
         """Set a raw value; None deletes."""
-        self.seen[key] = self.puts[key] = raw
+        self.puts[key] = raw
 
     def put_answer(self, key: bytes, resolved: Resolved) -> None:
         """Store an answer under its `r` key."""
-        self.seen[key] = self.puts[key] = values.RESOLVED.pack(resolved)
+        self.puts[key] = values.RESOLVED.pack(resolved)
 
     def forget_text(self, team: str, response_id: str) -> None:
         """The personal text of an answer, or of a note, goes."""
@@ -169,7 +181,7 @@ class Work:
 
     def put_newest(self, key: bytes, newest: Newest | None) -> None:
         """Store, or forget, a respondent's newest counted answer."""
-        self.seen[key] = self.puts[key] = None if newest is None else values.NEWEST.pack(newest)
+        self.puts[key] = None if newest is None else values.NEWEST.pack(newest)
 
     def put_answer_of(self, prefix: bytes, resolved: Resolved, response_id: str | None) -> None:
         """Note that an answer is, or with None no longer is, one of a respondent's (`keys.answers_of`)."""
@@ -218,8 +230,7 @@ class Work:
         found = self.view.scan(keys.DUE, keys.number(before + 1), keys.number(self.minute + 1), UNLIMITED)
         due = [keys.split_due(key) for key, _ in found]
         if len(due) > 1:
-            unread = (keys.team(name) for _, name in due)
-            self.prefetch([key for key in unread if key not in self.seen])
+            self.prefetch([keys.team(name) for _, name in due if name not in self.teams])
         for minute in [minute for minute in self._due if minute <= self.minute]:
             due.extend((minute, team.name) for team in self._due.pop(minute))
         moving = [(minute, self.of(name)) for minute, name in sorted(set(due))]
