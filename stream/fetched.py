@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, dropwhile
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.errors import CorruptRecordException
 
 from stream.domain.view import LogRecord
+
+BEHIND_WAIT_MS: Final = 10
 
 
 class Fetched:
@@ -68,9 +70,27 @@ class Unopened:
         return Fetched(batches, first)
 
 
+class Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka ships no types
+    """Asks a broker for all partitions of which nothing waits to be consumed; one question at a time.
+
+    While something waits, its partition is not asked for. A question about the others alone must not be a long one: the
+    broker would keep it until one of them gets a record, and nothing could be asked about the first meanwhile. One
+    partition that is behind while the others are quiet would come on by a fetch every half second.
+    """
+
+    @property
+    def _fetch_max_wait_ms(self) -> int:
+        return min(self._longest_wait_ms, BEHIND_WAIT_MS) if self._records else self._longest_wait_ms
+
+    @_fetch_max_wait_ms.setter
+    def _fetch_max_wait_ms(self, wait_ms: int) -> None:
+        self._longest_wait_ms = wait_ms
+
+
 def records_off_the_wire() -> None:
     """From now on every consumer of this process gives a `Fetched` for all records of a partition."""
     fetcher.PartitionRecords = Unopened
+    consumer.Fetcher = Fetcher
 
 
 def opened(found: Iterable[Any]) -> Iterator[LogRecord]:

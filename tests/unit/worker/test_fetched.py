@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from schemas import topics
-from stream.fetched import Fetched, Unopened, opened, records_off_the_wire
+from stream.fetched import Fetched, Fetcher, Unopened, opened, records_off_the_wire
 from tests.unit.stream.fakes import Record
 from tests.unit.worker.fetches import record_batch, unopened
 
@@ -63,16 +63,16 @@ def test_a_damaged_batch_is_told_before_anything_is_given() -> None:
 
 @pytest.fixture
 def patched() -> Iterator[None]:
-    before = fetcher.PartitionRecords
+    before = fetcher.PartitionRecords, consumer.Fetcher
     records_off_the_wire()
     yield
-    fetcher.PartitionRecords = before
+    fetcher.PartitionRecords, consumer.Fetcher = before
 
 
 @pytest.mark.usefixtures("patched")
 def test_the_fetcher_takes_them_for_its_own() -> None:
     """The seam is a private name: this is what has to hold after an update of aiokafka."""
-    assert fetcher.PartitionRecords is Unopened
+    assert (fetcher.PartitionRecords, consumer.Fetcher) == (Unopened, Fetcher)
     raw = record_batch([record(5), record(6)])
     own: Any = fetcher.PartitionRecords(TP_3, MemoryRecords(raw), [], 5, None, None, True, 0)
     state = type(
