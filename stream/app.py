@@ -23,7 +23,7 @@ from schemas import topics
 from schemas.generations import FIRST, Generation
 from schemas.topics import SEALED
 from stream.agents import Scoring
-from stream.batches import batch_app
+from stream.batches import TOGETHER, batch_app
 from stream.errors import EXIT_FATAL, LogMismatch
 from stream.fetched import records_off_the_wire
 from stream.health import HealthServer
@@ -64,7 +64,7 @@ def run_sink(settings: SinkSettings) -> None:
     """Write what the worker says to ClickHouse. Raises LogMismatch as `run_worker` does."""
 
     def make() -> tuple[faust.App, Driver]:
-        app = batch_app(settings.log.group(SINK_GROUP), settings, settings.sink_id)
+        app = batch_app(settings.log.group(SINK_GROUP), settings, settings.sink_id, TOGETHER)
         return app, Sinking(app, settings)
 
     records_off_the_wire()

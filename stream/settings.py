@@ -58,7 +58,7 @@ class SinkSettings(StreamSettings):
     sink_id: str = Field("sink-0", description="static group membership of the sink")
     sink_metrics_port: int = Field(8606, ge=0, le=65535, description="port of the sink's health and metrics")
     clickhouse: SecretStr = Field(description="ClickHouse, http://user:password@host:port/database; required")
-    sink_interval: timedelta = Field(timedelta(milliseconds=200), description="longest wait before rows are written")
+    sink_interval: timedelta = Field(timedelta(milliseconds=500), description="longest wait before rows are written")
     sink_rows: int = Field(10_000, ge=1, description="rows of one table that are written at once without waiting")
     sweep_every: timedelta = Field(
         timedelta(minutes=10),

@@ -1,4 +1,4 @@
-"""The sink's buffer and its one writer: rows of many topics, a flush at most every 200 ms, insert before commit."""
+"""The sink's buffer and its one writer: rows of many topics, a flush at most twice a second, insert before commit."""
 
 from __future__ import annotations
 

@@ -141,6 +141,18 @@ async def test_the_page_keeps_to_itself(door: TapDoor) -> None:
     assert headers["X-Robots-Tag"] == "noindex"
 
 
+def test_all_channels_tell_one_link_and_one_told_later_ends_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    taps, now_ms = Taps(KEY, "https://alerts.example.com/"), 1_790_000_040_000
+    monkeypatch.setattr("services.alerts.taps.wall_clock_ms", lambda: now_ms)
+    monkeypatch.setattr("itsdangerous.timed.TimestampSigner.get_timestamp", lambda _: now_ms // 1_000)
+    first = taps.links(EVENT)
+    now_ms += 59_999
+    assert taps.links(EVENT) == first
+    assert taps.links(raised(2)) != first
+    now_ms += 1
+    assert not set(taps.links(EVENT)) & set(first)
+
+
 def test_a_link_is_made_only_for_what_may_be_done_and_only_with_an_address() -> None:
     taps = Taps(KEY, "https://alerts.example.com/")
     assert [link.label for link in taps.links(EVENT)] == list(LABELS.values())
