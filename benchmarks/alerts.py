@@ -37,7 +37,7 @@ from stream.domain.ids import uuid5
 
 RATE_PER_S: Final = 100
 SECONDS: Final = 20
-WARM_UP_S: Final = 10  # the broker's JVM compiles its hot paths meanwhile
+WARM_UP_S: Final = 30  # the broker's JVM compiles its hot paths meanwhile, with a fifth of a core
 NEW_TEAM_EVERY: Final = 10  # answers
 WARM_TEAMS: Final = tuple(f"warm-{number}" for number in range(20))
 SLACKS: Final = 40
@@ -151,6 +151,7 @@ async def _post_at(addresses: dict[str, Any], teams: Sequence[str], rate_per_s: 
 
 async def _until_told(receivers: Receivers, wanted: Mapping[str, int]) -> None:
     deadline_s = time.perf_counter() + ARRIVE_WITHIN_S
+    await asyncio.sleep(1.0)  # counting holds the receivers up, and the last messages are on their way
     while True:
         told = receivers.counts()
         missing = {name: count - told[name] for name, count in wanted.items() if told[name] < count}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -14,6 +14,9 @@ from aiokafka.errors import KafkaError
 from schemas.generations import Generation
 
 log = structlog.get_logger()
+
+# For a reader that nobody waits for: a fetch, and a commit, four times a second and not with every record.
+UNHURRIED: Final[Mapping[str, int]] = {"fetch_min_bytes": 64 << 10, "fetch_max_wait_ms": 250}
 
 _REST_S: Final = 1.0
 _SAY_EVERY_S: Final = 30.0

@@ -15,7 +15,7 @@ from schemas.generations import FIRST, Generation
 from schemas.topics import TEAM_CHANGES
 from services.alerts.advocacy.asks import Asks, Change, allows
 from services.alerts.alarms.store import Due, passing
-from services.alerts.kafka import kept_up, partitions_of
+from services.alerts.kafka import UNHURRIED, kept_up, partitions_of
 
 log = structlog.get_logger()
 
@@ -67,6 +67,7 @@ class Advocacy:
             group_id=self._generation.group(GROUP),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            **UNHURRIED,
         )
         try:
             await consumer.start()
