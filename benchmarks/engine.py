@@ -1,10 +1,11 @@
 """Answers a second through one worker from a full topic, beside what a plain read of the same topic gives.
 
-(a) `benchmarks.reader`: aiokafka and msgspec alone, on the measured core. (b) `pulse worker`, the process of production
-with everything on: state, outbox, acknowledgements, commits; on the same core, Kafka on the other ones. Its clock runs
+Each alone beside the broker, both free to use all cores, as on a machine of their own.
+(a) `benchmarks.reader`: aiokafka and msgspec alone. (b) `pulse worker`, the process of production with everything on:
+state, outbox, acknowledgements, commits. Its clock runs
 from the first look at its metrics that shows a folded answer (answers folded by then are not counted; the start of the
 process and joining the group are not in it) until the group has committed the end of the log: by then every output is
-acknowledged. Then (c) `benchmarks.peers`, on the same topic and core.
+acknowledged. Then (c) `benchmarks.peers`, on the same topic.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import msgspec
 from benchmarks import profiling
 from benchmarks.broker import broker, log_ends, rewind
 from benchmarks.filling import fill
-from benchmarks.machine import Measured, cores, pinned, plain_environment
+from benchmarks.machine import Measured, all_cores, pinned, plain_environment
 from benchmarks.peers import run as peers
 from benchmarks.worker import FOLDED, GROUP, worker
 
@@ -42,23 +43,23 @@ def run(
     `profile`: py-spy records the worker's runs into this folder, one file each, and the shares are said on stderr.
     It costs a little, so figures with it are not compared with figures without.
     """
-    core, rest = cores()
+    cores = all_cores()
     with tempfile.TemporaryDirectory(prefix="pulse-bench-") as name:
         folder = Path(name)
-        with broker(folder / "kafka", rest) as kafka:
+        with broker(folder / "kafka", cores) as kafka:
             filled_s = asyncio.run(fill(kafka, records))
             _say(f"filled the log with {records:,} answers in {filled_s:.1f} s")
             read, folded = [], []
             for number in range(runs):
-                read.append(_read(kafka, core, records))
+                read.append(_read(kafka, cores, records))
                 _say(f"aiokafka and msgspec alone: {read[-1]}")
                 record_to = profile / f"worker-{number}.raw" if profile else None
-                folded.append(asyncio.run(_fold(kafka, core, folder / f"state-{number}", record_to)))
+                folded.append(asyncio.run(_fold(kafka, cores, folder / f"state-{number}", record_to)))
                 _say(f"the worker: {folded[-1]}")
                 if record_to is not None:
                     _say_shares(record_to)
                 asyncio.run(rewind(kafka, GROUP))
-            found = peers.run(kafka, core, records, folder / "peers", peer_seconds) if peer_seconds else {}
+            found = peers.run(kafka, cores, records, folder / "peers", peer_seconds) if peer_seconds else {}
     return found | {
         "engine_per_s": statistics.median(measured.per_s for measured in folded),
         "aiokafka_per_s": statistics.median(measured.per_s for measured in read),
@@ -67,17 +68,17 @@ def run(
     }
 
 
-def _read(kafka: str, core: str, records: int) -> Measured:
-    command = pinned(core, [sys.executable, "-m", "benchmarks.reader", kafka, str(records)])
+def _read(kafka: str, cores: str, records: int) -> Measured:
+    command = pinned(cores, [sys.executable, "-m", "benchmarks.reader", kafka, str(records)])
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=plain_environment())
     found = msgspec.json.decode(done.stdout)
     return Measured(found["records"], found["seconds"], found["cpu_seconds"])
 
 
-async def _fold(kafka: str, core: str, state: Path, record_to: Path | None) -> Measured:
+async def _fold(kafka: str, cores: str, state: Path, record_to: Path | None) -> Measured:
     """One run of a worker that has nothing yet, until it has committed the whole log."""
     ends = await log_ends(kafka)
-    with worker(kafka, state, core) as measured:
+    with worker(kafka, state, cores) as measured:
         before = await measured.until_counted(FOLDED)
         started, cpu = time.perf_counter(), measured.cpu_s()
         spy = None if record_to is None else profiling.watch(measured.pid, record_to)

@@ -1,7 +1,7 @@
 """What others make of the same topic: four frameworks, each as its own documentation would have it.
 
 Their job is the simpler one: three hopping windows of counts per team, no duplicates, no edits, nothing published.
-Each is one process on the measured core, with Kafka on the others, and is given a warm-up and so many seconds; its
+Each is one process, alone beside the broker on all cores, and is given a warm-up and so many seconds; its
 rate is what it did in them. A peer that cannot run here gives no figure, and its reason stands on stderr.
 """
 
@@ -53,12 +53,12 @@ class Peer:
     tables: Sequence[str] = ()
 
 
-def run(kafka: str, core: str, records: int, folder: Path, seconds: float = SECONDS) -> dict[str, float]:
+def run(kafka: str, cores: str, records: int, folder: Path, seconds: float = SECONDS) -> dict[str, float]:
     """Answers a second of each peer that ran, by the name of its figure."""
     found: dict[str, float] = {}
     for peer in PEERS:
         try:
-            measured = _measure(peer, kafka, core, records, folder / peer.figure, seconds)
+            measured = _measure(peer, kafka, cores, records, folder / peer.figure, seconds)
         except (NotRun, OSError, subprocess.SubprocessError, DeployError, KafkaError, msgspec.DecodeError) as error:
             _say(f"{peer.about}: not run: {error}")
         else:
@@ -67,7 +67,7 @@ def run(kafka: str, core: str, records: int, folder: Path, seconds: float = SECO
     return found
 
 
-def _measure(peer: Peer, kafka: str, core: str, records: int, folder: Path, seconds: float) -> Measured:
+def _measure(peer: Peer, kafka: str, cores: str, records: int, folder: Path, seconds: float) -> Measured:
     folder.mkdir(parents=True)
     result, log = folder / "result.json", folder / "peer.log"
     environment = plain_environment() | {
@@ -79,7 +79,7 @@ def _measure(peer: Peer, kafka: str, core: str, records: int, folder: Path, seco
         "PEER_WARM_UP_S": str(WARM_UP_S),
         "PEER_SECONDS": str(seconds),
     }
-    command = pinned(core, peer.command(folder))
+    command = pinned(cores, peer.command(folder))
     if peer.tables:
         asyncio.run(create_compacted(kafka, peer.tables))
     with log.open("wb") as file:
