@@ -53,7 +53,7 @@ FIGURES: Final = (
         "800 MB",
     ),
     Figure("many_teams_per_s", "answers through it, on one core", "{:,.0f}/s"),
-    Figure("engine_per_s", "answers through one worker on one core, everything on", "{:,.0f}/s", "100,000/s"),
+    Figure("engine_per_s", "answers through one worker, everything on", "{:,.0f}/s", "100,000/s"),
     Figure("aiokafka_per_s", "the same topic read by aiokafka and decoded, nothing else", "{:,.0f}/s"),
     Figure("kafka_streams_per_s", "Kafka Streams on it: three hopping windows and nothing else", "{:,.0f}/s"),
     Figure("faust_tables_per_s", "Faust tables, the same", "{:,.0f}/s"),

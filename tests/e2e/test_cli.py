@@ -87,7 +87,9 @@ def test_a_file_of_teams_is_put_in_force_once_and_rehearsed(instance: Instance, 
     wait_for(lambda: instance.pulse("config", "history", "promised").returncode == 0, 30)
     assert not instance.says("config", "apply", str(file))["teams"][0]["changed"]
     now = datetime.now(UTC).isoformat()
-    send(instance, tmp_path, [f"promised,2,{now}", f"promised,9,{now}"])
+    instance.says(
+        "score", "promised", "--at-least", send(instance, tmp_path, [f"promised,2,{now}", f"promised,9,{now}"])
+    )
     (case,) = instance.says("followups", "--team", "promised")["items"]
     raised, due = (datetime.fromisoformat(case[name]) for name in ("raised_at", "contact_due_at"))
     assert due - raised == timedelta(hours=1)
