@@ -177,13 +177,17 @@ def everybody_answers(instance: Instance, gone: Person, stays: Person) -> dict[s
 def note_on_cases(instance: Instance, person: Person, answers: list[dict[str, Any]]) -> list[str]:
     """Write about a person, with each act, on every case that their answers raised; gives the words."""
     ids = {answer["response_id"] for answer in answers}
-    for case in asked(instance, "query", "/v1/followups?limit=200", "read")["items"]:
-        if case["response_id"] in ids:
-            for kind, more in (("note", {}), ("contact", {"outcome": "no_answer"})):
-                person.noted.append(word())
-                body = {"actor": "kim", "note": f"{person.noted[-1]} {word()}", **more}
-                asked(instance, "query", f"/v1/followups/{case['case_id']}/{kind}", "read", body)
-    assert person.noted
+
+    def cases() -> list[str]:
+        items = asked(instance, "query", "/v1/followups?limit=200", "read")["items"]
+        return [case["case_id"] for case in items if case["response_id"] in ids]
+
+    wait_for(lambda: bool(cases()), 30, "their cases")
+    for case_id in cases():
+        for kind, more in (("note", {}), ("contact", {"outcome": "no_answer"})):
+            person.noted.append(word())
+            body = {"actor": "kim", "note": f"{person.noted[-1]} {word()}", **more}
+            asked(instance, "query", f"/v1/followups/{case_id}/{kind}", "read", body)
     return person.noted
 
 
