@@ -1,11 +1,10 @@
 """Answers a second through one worker from a full topic, beside what a plain read of the same topic gives.
 
-Each alone beside the broker, both free to use all cores, as on a machine of their own.
-(a) `benchmarks.reader`: aiokafka and msgspec alone. (b) `pulse worker`, the process of production with everything on:
-state, outbox, acknowledgements, commits. Its clock runs
-from the first look at its metrics that shows a folded answer (answers folded by then are not counted; the start of the
-process and joining the group are not in it) until the group has committed the end of the log: by then every output is
-acknowledged. Then (c) `benchmarks.peers`, on the same topic.
+Each alone beside the broker, both free to use all cores, as on a machine of their own. (a) `benchmarks.reader`:
+aiokafka and msgspec alone. (b) `pulse worker`, the process of production with everything on: state, outbox,
+acknowledgements, commits. Its clock runs from the first look at its metrics that shows a folded answer (answers folded
+by then are not counted; the start of the process and joining the group are not in it) until the group has committed the
+end of the log: by then every output is acknowledged. Then (c) `benchmarks.peers`, on the same topic.
 """
 
 from __future__ import annotations

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from schemas import topics
 from schemas.rejects import Reject
+from stream.domain import messages
 from stream.domain.work import Effects
 
-_REJECT: Final = msgspec.json.Decoder(Reject)
 RECORDS = Counter("pulse_worker_records_total", "Log records folded")
 REJECTED = Counter("pulse_worker_rejected_total", "Log records that could not be used", ["reason"])
 BATCH_RECORDS = Histogram("pulse_worker_batch_records", "Records of one batch", buckets=(1, 10, 100, 500, 1000, 4000))
@@ -48,4 +45,6 @@ def folded(partition: int, effects: Effects, seconds: float) -> None:
     STREAM_TIME.labels(partition).set(effects.meta.known_ms / 1000)
     for out in effects.outputs:
         if out.topic == topics.REJECTS and out.value is not None:
-            REJECTED.labels(_REJECT.decode(out.value).reason).inc()
+            reject = messages.read(out.topic, out.value)
+            if isinstance(reject, Reject):
+                REJECTED.labels(reject.reason).inc()

@@ -69,14 +69,13 @@ class KafkaActs:
                 # A broker that comes back refuses for a moment; and an act that gives up takes the producer with it,
                 # from under those that came later and have time left.
                 left_s = deadline - asyncio.get_running_loop().time()
-                if left_s > _PAUSE_S and not isinstance(error, WrongTopic | LogMoved):
-                    await asyncio.sleep(_PAUSE_S)
-                    continue
-                raise Unavailable(
-                    "the log did not acknowledge it, so it may or may not be held; send it again with the same "
-                    "Idempotency-Key",
-                    retry_after_s=_RETRY_AFTER_S,
-                ) from None
+                if left_s <= _PAUSE_S or isinstance(error, WrongTopic | LogMoved):
+                    raise Unavailable(
+                        "the log did not acknowledge it, so it may or may not be held; send it again with the same "
+                        "Idempotency-Key",
+                        retry_after_s=_RETRY_AFTER_S,
+                    ) from None
+                await asyncio.sleep(_PAUSE_S)
 
     async def _attempt(self, team: str, act: Act, text: str | None) -> None:
         """Once. A producer that failed is let go."""

@@ -173,16 +173,17 @@ def _take_up(work: Work, team: TeamBatch, carry: Carry, case: Case, held: Case |
     others = _made_up_for(work, case)
     if any(not _is_older(other, carry.as_of) for other in others):
         return False
+    key = keys.case(case.team, case.case_id)
     if held is not None:
         if held.state in OPEN:
             cases.release(work, held)
         elif case.state in OPEN:
-            expiry.list_open(work, case)
+            expiry.list_open(work, key, case.raised_ms)
         clocks.stop(work, held)
     else:
-        expiry.block(work, expiry.leaves_at(work, case)).append(keys.case(case.team, case.case_id))
+        expiry.block(work, expiry.leaves_at(work, case)).append(key)
         if case.state in OPEN:
-            expiry.list_open(work, case)
+            expiry.list_open(work, key, case.raised_ms)
     for other in others:
         _join(work, team, other, case)
     for response_id in case.answers:

@@ -84,7 +84,7 @@ def kept(work: Work, case: Case, after_ms: int | None = None) -> Case:
     if case.next_ms != next_ms:
         stop(work, case)
     if first:
-        _enter(work, case.team, case.case_id, first)
+        _put(work, case.team, case.case_id, first)
     return structs.replace(case, next_ms=next_ms)
 
 
@@ -99,7 +99,7 @@ def opened(work: Work, policy: Policy, team: str, case_id: str, due_ms: tuple[in
         first = [Point(resolve_ms, "resolve", BREACH)]
     if not first:
         return None
-    _enter(work, team, case_id, first)
+    _put(work, team, case_id, first)
     return first[0].due_ms
 
 
@@ -111,7 +111,7 @@ def _first(points: list[Point], after_ms: int) -> list[Point]:
     return []
 
 
-def _enter(work: Work, team: str, case_id: str, points: list[Point]) -> None:
+def _put(work: Work, team: str, case_id: str, points: list[Point]) -> None:
     """Put the entry of what is to be said at one moment."""
     due_ms = points[0].due_ms
     key = keys.deadline(due_ms, case_id, team)

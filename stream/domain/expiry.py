@@ -183,16 +183,12 @@ def _case(work: Work, key: bytes) -> None:
     work.put(keys.CARRY + key, None)
 
 
-def list_open(work: Work, case: Case) -> None:
-    """An open case is to be said again in the log: when so many times four weeks have passed since it was raised."""
-    raised = ceil_minute(case.raised_ms)
+def list_open(work: Work, key: bytes, raised_ms: int) -> None:
+    """The open case under a `c` key is to be said again in the log: when so many times four weeks have passed since it
+    was raised."""
+    raised = ceil_minute(raised_ms)
     times = (work.minute - raised) // AGAIN + 1
-    block(work, raised + times * AGAIN).append(keys.entry(keys.OPEN_CASE, case.team, case.case_id))
-
-
-def list_raised(work: Work, key: bytes) -> None:
-    """As `list_open`, of the case under its key, which is being raised."""
-    block(work, work.minute + AGAIN).append(keys.OPEN_CASE + key[1:])
+    block(work, raised + times * AGAIN).append(keys.OPEN_CASE + key[1:])
 
 
 def _open_case(work: Work, key: bytes) -> None:
@@ -202,7 +198,7 @@ def _open_case(work: Work, key: bytes) -> None:
         return
     case = values.CASE.unpack(raw)
     if case.state in OPEN:
-        list_open(work, case)
+        list_open(work, key, case.raised_ms)
     elif work.minute < ceil_minute(case.raised_ms) + 2 * AGAIN:
         return
     work.put(keys.CARRY + key, b"")

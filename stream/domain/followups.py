@@ -113,14 +113,14 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
         (response_id,),
         work.version,
         new.respondent,
-        None,
+        None,  # owner
         context.survey,
         context.channel,
         context.locale,
         context.medium,
         context.callback_ms,
         new.personal,
-        None,
+        None,  # joined_into
         clocks.opened(work, policy, team, case_id, (contact_due_ms, resolve_due_ms)),
         attributes=context.attributes,
         reask_due_ms=before.reask_due_ms if before else None,
@@ -131,7 +131,7 @@ def _enter(work: Work, team: str, response_id: str, new: Resolved, *, first: boo
     cases.hold(work, case)
     if before is None:
         work.leaving.append(key)
-    expiry.list_raised(work, key)
+    expiry.list_open(work, key, now_ms)
     return structs.replace(new, case_id=case_id)
 
 
@@ -225,7 +225,7 @@ def reopen(work: Work, case: Case, signal: Signal, response_id: str | None, act:
     """Somebody is to see to it again: the same case, with new clocks; the respondent's younger one joins it."""
     case = structs.replace(cases.moved(case, signal), contacted_ms=None, agreed_ms=None, resolved_ms=None, cause=None)
     case = clocks.start(work, reasks.stopped(work, case))
-    expiry.list_open(work, case)
+    expiry.list_open(work, keys.case(case.team, case.case_id), case.raised_ms)
     other = cases.open_case_of(work, case.team, case.respondent)
     case = cases.tell(work, case, "followup.reopened", response_id, act)
     if other is None:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer import consumer, fetcher
 
 from schemas.topics import FEEDBACK
-from stream.fetched import records_off_the_wire
 from tests.engines import Engines
+from tests.unit.worker.fetches import off_the_wire
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
 
@@ -20,15 +19,12 @@ LONGEST_WAIT_MS = 5_000
 VALUE = b"x" * 1_000
 
 
-@pytest.fixture
-def off_the_wire() -> Iterator[None]:
-    before = fetcher.PartitionRecords, consumer.Fetcher
-    records_off_the_wire()
-    yield
-    fetcher.PartitionRecords, consumer.Fetcher = before
+@pytest.fixture(autouse=True)
+def fetches_come_whole() -> Iterator[None]:
+    with off_the_wire():
+        yield
 
 
-@pytest.mark.usefixtures("off_the_wire")
 async def test_one_partition_that_is_behind_does_not_wait_for_the_others_to_get_something(engines: Engines) -> None:
     engines.topics(anew=True)
     behind, *quiet = (TopicPartition(FEEDBACK, number) for number in range(3))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
-from stream.fetched import Fetched, Unopened
+from stream.fetched import Fetched, Unopened, records_off_the_wire
 from tests.unit.stream.fakes import Record
 
 
@@ -35,3 +37,14 @@ def fetched(tp: TP, records: Sequence[Record]) -> Fetched:
     (one,) = unopened(tp, record_batch(records), records[0].offset)
     assert isinstance(one, Fetched)
     return one
+
+
+@contextmanager
+def off_the_wire() -> Iterator[None]:
+    """Consumers give whole fetches inside, and afterwards what they gave before."""
+    before = fetcher.PartitionRecords, consumer.Fetcher
+    records_off_the_wire()
+    try:
+        yield
+    finally:
+        fetcher.PartitionRecords, consumer.Fetcher = before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from schemas import topics
-from stream.fetched import Fetched, Fetcher, Unopened, opened, records_off_the_wire
+from stream.fetched import Fetched, Fetcher, Unopened, opened
 from tests.unit.stream.fakes import Record
-from tests.unit.worker.fetches import record_batch, unopened
+from tests.unit.worker.fetches import off_the_wire, record_batch, unopened
 
 TP_3 = TP(topics.FEEDBACK, 3)
 
@@ -61,15 +60,7 @@ def test_a_damaged_batch_is_told_before_anything_is_given() -> None:
     assert isinstance(next(unopened(TP_3, bytes(raw), 5, check_crcs=False)), Fetched)
 
 
-@pytest.fixture
-def patched() -> Iterator[None]:
-    before = fetcher.PartitionRecords, consumer.Fetcher
-    records_off_the_wire()
-    yield
-    fetcher.PartitionRecords, consumer.Fetcher = before
-
-
-@pytest.mark.usefixtures("patched")
+@off_the_wire()
 def test_the_fetcher_takes_them_for_its_own() -> None:
     """The seam is a private name: this is what has to hold after an update of aiokafka."""
     assert (fetcher.PartitionRecords, consumer.Fetcher) == (Unopened, Fetcher)
