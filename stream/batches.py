@@ -38,7 +38,7 @@ class Fetching(NamedTuple):
 
 
 AT_ONCE: Final = Fetching(1, 500)  # a record is enough; the wait only bounds an idle fetch
-TOGETHER: Final = Fetching(64 << 10, 100)  # for who can wait: a tenth of the fetches, and of what each costs both sides
+TOGETHER: Final = Fetching(64 << 10, 100)  # for who can wait: where little comes, ten fetches a second at most
 
 
 class RecordBatch:
