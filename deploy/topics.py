@@ -70,11 +70,14 @@ async def admin_of(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def _partitions(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
-    """Partition count of each of `names` that exists. Asks for the list first: naming a topic may create it."""
+    """Partition count of each of `names` that exists. Asks for the list first: naming a topic may create it.
+
+    One that is deleted meanwhile does not exist; its description says an error, and no partitions.
+    """
     there = set(await admin.list_topics())
     asked = [name for name in names if name in there]
     described = await admin.describe_topics(asked) if asked else []
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
 async def _create(

@@ -268,6 +268,22 @@ class TestTopics:
         read = asyncio.run(_consume(engines.kafka, name, 500))
         assert {value.partition(b"-")[0] for value in read} == {b"1"}
 
+    def test_a_topic_that_is_deleted_after_it_was_listed_is_made(
+        self, engines: Engines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = engines.topics("listed.")[FEEDBACK]
+        listed = AIOKafkaAdminClient.list_topics
+
+        async def then_deleted(admin: AIOKafkaAdminClient) -> list[str]:
+            names: list[str] = await listed(admin)
+            await admin.delete_topics([name])
+            while name in await listed(admin):
+                await asyncio.sleep(0.01)
+            return names
+
+        monkeypatch.setattr(AIOKafkaAdminClient, "list_topics", then_deleted)
+        assert asyncio.run(migrate_topics(engines.kafka, prefix="listed.")).created == (name,)
+
     def test_a_kafka_that_is_away_is_named(self) -> None:
         with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9"):
             asyncio.run(migrate_topics("127.0.0.1:9"))
