@@ -10,28 +10,17 @@ from __future__ import annotations
 from heapq import heappush
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import structs
 
 from schemas.feedback import Policy
 from schemas.followups import Case, Clock, Kind, State
 from stream.domain import keys, policies, promise
-from stream.domain.values import Codec
+from stream.domain.values import POINTS, Point
 
 if TYPE_CHECKING:
     from stream.domain.work import Work
 
 
-class Point(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
-    """Something to be said of a case when `due_ms` has come. Their order is that in which they are said."""
-
-    due_ms: int
-    clock: Clock | None  # None: its sleep is over, or the customer is to be asked again
-    step: int  # index in STEPS
-    level: int = 0  # of an escalation, from 1
-
-
-POINTS: Final[Codec[list[Point]]] = Codec(list[Point])
 STEPS: Final[tuple[Kind, ...]] = (
     *("followup.reminder", "followup.breached", "followup.escalated", "followup.woke"),
     "followup.reask",
@@ -146,7 +135,7 @@ def _points(policy: Policy, case: Case) -> list[Point]:
         return ahead
     # Last of what falls due with it: so all of that is said as of a sleeping case.
     return [
-        *(point for point in ahead if point.due_ms <= case.snoozed_until_ms),
+        *[point for point in ahead if point.due_ms <= case.snoozed_until_ms],
         Point(case.snoozed_until_ms, None, WAKE),
     ]
 

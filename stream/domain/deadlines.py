@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from stream.domain import cases, clocks, keys, reasks
+from stream.domain import cases, clocks, keys, reasks, values
 from stream.domain.minutes import ceil_minute
 from stream.domain.view import UNLIMITED, View
 
@@ -49,7 +49,7 @@ def is_due(view: View, known_ms: int, now_ms: int) -> bool:
 def _tell(work: Work, key: bytes, raw: bytes) -> None:
     due_ms, case_id, team = keys.split_deadline(key)
     case = cases.known(work, team, case_id)
-    for point in clocks.POINTS.unpack(raw):
+    for point in values.POINTS.unpack(raw):
         kind = clocks.STEPS[point.step]
         if point.step == clocks.WAKE:
             case = cases.awake(case)

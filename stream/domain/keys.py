@@ -9,7 +9,7 @@ x·minute·team                   when a team's windows next move without an ans
 c·team·case                     a follow-up case                                  schemas.followups.Case
 q·team·respondent               the open case of a respondent                     utf-8
 t·team                          what the team promises                            schemas.policies.TeamPolicy
-d·due·case·team                 what is to be said of a case next                 clocks.Point, several
+d·due·case·team                 what is to be said of a case next                 values.Point, several
 k·team·command                  a person's command that has been decided on       when, milliseconds
 v                               the live windows, when the log has set any          minutes
 h·minute·block                  what leaves the state at a minute                `stream.domain.expiry`

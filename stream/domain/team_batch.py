@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from schemas.changes import AnswerChange, Cause, Correction, PaneChange, PaneDelta, WindowMove
 from schemas.scores import Counts, TeamScores, WindowScore
 from stream.domain import ids, keys, values, windows
-from stream.domain.messages import Answers, Message, changes
+from stream.domain.changes import Answers, changes
+from stream.domain.messages import Message
 from stream.domain.scores import BANDS
 from stream.domain.values import Resolved, Team
 from stream.domain.view import UNLIMITED, UNREAD

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import structs
 
-from schemas.followups import Case, State
+from schemas.followups import Case, Clock, State
 from schemas.policies import TeamPolicy
 from stream.domain import minutes
 from stream.domain.keys import UUID_BYTES
@@ -105,6 +105,15 @@ class Team(msgspec.Struct, array_like=True, gc=False):
     rings: list[list[int]]
 
 
+class Point(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
+    """Something to be said of a case when `due_ms` has come. Their order is that in which they are said."""
+
+    due_ms: int
+    clock: Clock | None  # None: its sleep is over, or the customer is to be asked again
+    step: int  # index in `clocks.STEPS`
+    level: int = 0  # of an escalation, from 1
+
+
 class Meta(msgspec.Struct, array_like=True, frozen=True):
     """Where a partition's state stands.
 
@@ -162,6 +171,7 @@ META: Final[Codec[Meta]] = Codec(Meta)
 WINDOWS: Final[Codec[tuple[int, ...]]] = Codec(tuple[int, ...])
 PANE: Final[Codec[list[int]]] = Codec(list[int])
 CASE: Final[Codec[Case]] = Codec(Case)
+POINTS: Final[Codec[list[Point]]] = Codec(list[Point])
 POLICY: Final[Codec[TeamPolicy]] = Codec(TeamPolicy)
 
 

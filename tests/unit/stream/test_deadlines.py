@@ -11,7 +11,20 @@ from schemas.feedback import Policy
 from schemas.followups import State
 from schemas.policies import TeamPolicy
 from stream.domain import clocks, keys, values
-from tests.unit.stream.fakes import DAY, HOUR, MINUTE, START_MS, TEAMS, LogBuilder, Run, office_hours, play, response_id
+from stream.domain.work import Work
+from tests.unit.stream.fakes import (
+    DAY,
+    HOUR,
+    MINUTE,
+    PARTITION,
+    START_MS,
+    TEAMS,
+    LogBuilder,
+    Run,
+    office_hours,
+    play,
+    response_id,
+)
 
 TEAM = TEAMS[0]
 SHORT: dict[str, Any] = {"contact_ms": HOUR, "resolve_ms": 5 * HOUR}
@@ -190,28 +203,14 @@ def test_what_is_said_of_the_first_contact_depends_on_the_state(state: State, ex
     (event,) = run.events
     case = structs.replace(event.case, state=state)
     # As a person's command leaves it: the entry is that of the state.
-    work = Recorder()
-    kept = clocks.kept(work, structs.replace(case, changed_ms=START_MS))  # type: ignore[arg-type]
+    work = Work(run.state, run.state.meta, PARTITION, 1)
+    kept = clocks.kept(work, structs.replace(case, changed_ms=START_MS))
     run.state.put(keys.case(TEAM, case.case_id), values.CASE.pack(kept))
     run.state.put(keys.deadline(event.case.next_ms or 0, case.case_id, TEAM), None)
     for key, raw in work.puts.items():
         run.state.put(key, raw)
     run.fold(log.records[2:])
     assert [kind for kind, clock, *_ in told(run) if clock == "contact"] == expected
-
-
-class Recorder:
-    """As much of a working set as `clocks.kept` writes to."""
-
-    def __init__(self) -> None:
-        self.puts: dict[bytes, bytes | None] = {}
-        self.deadlines: list[bytes] = []
-        self.next_deadline = self.next_ms = 0
-        policy = {**SHORT, "remind_ms": (MINUTE,), "escalate_ms": (MINUTE,)}
-        self.policies = {TEAM: policies_of(policy)}
-
-    def put(self, key: bytes, raw: bytes | None) -> None:
-        self.puts[key] = raw
 
 
 def policies_of(fields: dict[str, Any]) -> TeamPolicy:

@@ -7,13 +7,13 @@ import msgspec
 from schemas import topics
 from schemas.changes import AnswerChange, Correction, PaneChange, PaneDelta, TeamChanges, WindowMove
 from schemas.rejects import Reject
-from stream.domain import messages
-from stream.domain.messages import LARGEST, Answers, Message
+from stream.domain import changes, messages
+from stream.domain.messages import LARGEST, Message
 
 BROKERS_LIMIT = 1_048_588
 
 
-def changes(count: int) -> TeamChanges:
+def many(count: int) -> TeamChanges:
     deltas = [PaneDelta(1, "all", 3, 1)] * 2
     moves = [WindowMove(minutes, "all", (1, 2, 3), (4, 5, 6)) for minutes in (60, 1440, 10_080, 43_200, 129_600)] * 2
     return TeamChanges(
@@ -25,14 +25,14 @@ def changes(count: int) -> TeamChanges:
 
 
 def said(record: TeamChanges) -> list[Message]:
-    answers = Answers()
+    answers = changes.Answers()
     for change in record.answers:
         answers.append(change)
-    return list(messages.changes(record.team, record.panes, answers, record.corrections))
+    return list(changes.changes(record.team, record.panes, answers, record.corrections))
 
 
 def test_what_a_full_batch_of_late_answers_says_fits() -> None:
-    record = changes(4_000)
+    record = many(4_000)
     assert len(msgspec.json.encode(record)) > 4 * LARGEST
     found = said(record)
     assert len(found) > 4
@@ -44,7 +44,7 @@ def test_what_a_full_batch_of_late_answers_says_fits() -> None:
 
 
 def test_what_fits_is_one_message_and_reads_as_the_schema_says() -> None:
-    for record in (changes(3), TeamChanges("acme", changes(1).panes), TeamChanges("acme", [], changes(1).answers)):
+    for record in (many(3), TeamChanges("acme", many(1).panes), TeamChanges("acme", [], many(1).answers)):
         assert said(record) == [Message(topics.TEAM_CHANGES, b"acme", msgspec.json.encode(record))]
 
 
