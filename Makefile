@@ -1,12 +1,13 @@
 # Every target installs what it needs first: `make demo` works on a machine with Python 3.11+ and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test quick lint type fmt bench soak mutate schemas lock clean
+.PHONY: help install dev demo test compiled try-compiled quick lint type fmt bench soak mutate schemas lock clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
 # Of which to make .venv; empty: the first of python3.11, python3.12, … that has what it needs.
 PYTHON ?=
 RUN := $(VENV)/bin/python -m
+UNIT := $(RUN) pytest -q --numprocesses 2 --dist worksteal -m 'not soak'
 PEERS := .venv-peers
 MUTATE := .venv-mutate
 PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -25,9 +26,15 @@ demo: $(VENV)/.run ## Start everything, play a sample, show the result (ONCE=1 e
 	@$(VENV)/bin/pulse demo $(if $(ONCE),--once) $(if $(DATA),--data $(DATA))
 
 test: export PYTHONDONTWRITEBYTECODE = # the hundreds of processes it starts compile nothing twice
-test: lint type ## Everything CI runs: all tests, on the real Kafka and ClickHouse
-	$(RUN) pytest -q --numprocesses 2 --dist worksteal -m 'not soak' tests/unit tests/contract
+test: $(VENV)/.dev ## Everything CI runs: all tests, on the real Kafka and ClickHouse
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint type try-compiled
+	FOLD_COMPILED=no $(UNIT) tests/unit tests/contract
+	! $(RUN) stream.compiling --there || FOLD_COMPILED=yes $(UNIT) tests/unit/stream
 	$(RUN) pytest -m 'not soak' --durations=20 tests/browser tests/chaos tests/e2e tests/integration
+compiled: $(VENV)/.dev ## The fold as C, a fifth faster (needs a C compiler and Python's headers; without: plain Python)
+	@$(RUN) stream.compiling
+try-compiled: $(VENV)/.dev
+	@$(RUN) stream.compiling --if-possible
 quick: $(VENV)/.dev ## The tests that need no broker, in under 30 s, in memory where there is room
 	PYTHONDONTWRITEBYTECODE= TESTS_QUICK=1 $(RUN) pytest -q --numprocesses 3 --dist worksteal \
 	  -m 'not real and not browser and not soak' tests/unit tests/contract
@@ -38,6 +45,7 @@ type: $(VENV)/.dev ## mypy --strict over everything, tests included
 fmt: $(VENV)/.dev ## Format, and mend what ruff can mend
 	$(RUN) ruff check --fix . ; $(RUN) ruff format .
 bench: $(VENV)/.dev ## The benchmarks, one table (JSON=1: one JSON line at the end)
+	@$(RUN) stream.compiling --if-possible
 	@$(MAKE) --no-print-directory $(PEERS)/.ready || echo 'Peers in Python will be left out: no $(PEERS).' >&2
 	$(RUN) benchmarks $(if $(JSON),--json)
 soak: $(VENV)/.dev ## The full sizes of the chaos tests
@@ -51,12 +59,14 @@ lock: $(VENV)/.dev ## Pin the dependencies of pyproject.toml anew (needs uv)
 	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
 	uv pip compile -q pyproject.toml --extra build --extra dev --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -c requirements.lock -o requirements-dev.lock
+	uv pip compile -q --group compile --python-version 3.11 --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -c requirements-dev.lock -o requirements-compile.lock
 	uv pip compile -q benchmarks/peers/requirements.in --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -o benchmarks/peers/requirements.lock
 	uv pip compile -q tests/mutation/requirements.in --python-version 3.11 --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -o tests/mutation/requirements.lock
 clean: ## Remove .venv and what tools leave; the data folder .pulse stays
-	rm -rf $(VENV) $(PEERS) $(MUTATE) mutants .mypy_cache .ruff_cache .hypothesis test-output
+	rm -rf stream/_compiled $(VENV) $(PEERS) $(MUTATE) mutants .mypy_cache .ruff_cache .hypothesis test-output
 
 $(VENV)/bin/python:
 	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \

@@ -27,6 +27,7 @@ from benchmarks.filling import fill
 from benchmarks.machine import Measured, all_cores, pinned, plain_environment
 from benchmarks.peers import run as peers
 from benchmarks.worker import FOLDED, GROUP, worker
+from stream import compiled
 
 RECORDS: Final = 2_000_000  # the reference load; the rest of it stands in `benchmarks.filling`
 RUNS: Final = 3
@@ -43,6 +44,7 @@ def run(
     It costs a little, so figures with it are not compared with figures without.
     """
     cores = all_cores()
+    _say(f"the fold is {'compiled' if compiled.in_use() else 'plain Python (make compiled)'}")
     with tempfile.TemporaryDirectory(prefix="pulse-bench-") as name:
         folder = Path(name)
         with broker(folder / "kafka", cores) as kafka:

@@ -22,6 +22,7 @@ from aiokafka.errors import for_code
 from schemas import topics
 from schemas.generations import FIRST, Generation
 from schemas.topics import SEALED
+from stream import compiled
 from stream.agents import Scoring
 from stream.batches import TOGETHER, batch_app
 from stream.errors import EXIT_FATAL, LogMismatch
@@ -96,7 +97,7 @@ async def _run(settings: StreamSettings, port: int, make: Callable[[], tuple[fau
     app.finalize()
     await app.start()
     calm_gc()
-    log.info("started", group=app.conf.id)
+    log.info("started", group=app.conf.id, compiled=compiled.in_use())
     await app.wait_for_stopped(stop.wait())
     if not stop.is_set():
         log.critical("fatal", error=type(app.crash_reason).__name__, reason="the Faust app crashed")

@@ -40,6 +40,10 @@ PART_OF: Final = {
     "starlette": "fastapi",
 }
 
+# Imported by nothing but the module that compiles the fold.
+EXTRA: Final = {"mypy", "setuptools"}
+COMPILE: Final = [Requirement(line) for line in PROJECT["dependency-groups"]["compile"]]
+
 
 def declared() -> dict[str, Requirement]:
     """Run-time requirements by name."""
@@ -71,7 +75,8 @@ def imported() -> frozenset[str]:
 
 
 def test_everything_imported_is_declared() -> None:
-    assert imported() <= declared().keys()
+    assert imported() - EXTRA <= declared().keys()
+    assert {canonicalize_name(requirement.name) for requirement in COMPILE} == EXTRA
 
 
 def test_everything_declared_is_used() -> None:
@@ -97,6 +102,13 @@ def test_the_lock_for_development_holds_the_one_for_running() -> None:
 def test_what_develops_is_pinned() -> None:
     pins = locked("requirements-dev.lock")
     for requirement in map(Requirement, PROJECT["project"]["optional-dependencies"]["dev"]):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=True)
+
+
+def test_what_compiles_is_pinned_as_for_development() -> None:
+    pins = locked("requirements-compile.lock")
+    assert pins.items() <= locked("requirements-dev.lock").items()
+    for requirement in COMPILE:
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=True)
 
 
