@@ -75,5 +75,4 @@ def use(wanted: str = os.environ.get("FOLD_COMPILED", "")) -> None:
 
 def in_use() -> bool:
     """Whether the fold of this process is compiled."""
-    module = sys.modules.get("stream.domain.fold")
-    return module is not None and not str(module.__file__).endswith(".py")
+    return len(importlib.import_module("stream.domain").__path__) > 1
