@@ -1,4 +1,4 @@
-"""What an answer costs as windows, teams and duplicates grow: the fold and its state alone, without Kafka.
+"""What an answer costs as windows, teams, duplicates and what leaves grow: the fold and its state, without Kafka.
 
 Each point is one process of `benchmarks.fold` with another log or another list of windows; otherwise the reference
 load: 2 million answers over two hours (fewer answers in the same time cost more each, as windows move with the clock).
@@ -22,6 +22,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from benchmarks.chart import Chart, svg
+from benchmarks.fold import DAY_MS, Variant, measure
+from stream.domain import minutes
+from stream.domain.minutes import HORIZON_MS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -36,11 +39,15 @@ WINDOWS: Final = (
 
 
 class Point(NamedTuple):
-    """What one process measures: so many windows and teams, and a share of answers that come twice."""
+    """What one process measures: so many windows and teams, and a share of answers that come twice.
+
+    `before_ms`: as many answers came so long before already; after 400 days they leave as these come.
+    """
 
     windows: int = 5
     teams: int = 500
     again: float = 0.0
+    before_ms: int | None = None
 
 
 class Line(NamedTuple):
@@ -78,6 +85,13 @@ LINES: Final = (
         [str(share) for share in _SHARES],
         _SHARES,
     ),
+    Line(
+        "expiry",
+        "what came before",
+        [Point(), Point(before_ms=DAY_MS), Point(before_ms=HORIZON_MS)],
+        ["nothing", "as many, a day ago", "as many, 400 days ago: they leave"],
+        (0, 1, 2),
+    ),
 )
 
 
@@ -108,17 +122,10 @@ def _write(costs: dict[Point, float], answers: int, loads: Sequence[float]) -> N
 
 
 def cost_us(point: Point, answers: int) -> float:
-    """Microseconds of processor time an answer, in this process.
-
-    The list of windows is a constant that modules of the fold import by name, so it is set before any of them is.
-    """
-    from stream.domain import minutes
-
-    vars(minutes)["WINDOWS"] = tuple(sorted(WINDOWS[: point.windows]))
-
-    from benchmarks.fold import Variant, measure
-
-    return 1e6 / measure(Variant(teams=point.teams, again=point.again), answers).per_s
+    """Microseconds of processor time an answer, in this process."""
+    windows = () if point.windows == len(minutes.WINDOWS) else tuple(sorted(WINDOWS[: point.windows]))
+    variant = Variant(teams=point.teams, again=point.again, windows=windows, before_ms=point.before_ms)
+    return 1e6 / measure(variant, answers).per_s
 
 
 def _in_a_process(point: Point, answers: int) -> float:

@@ -26,8 +26,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.feedback import Answer
+from schemas.feedback import Answer, Tick, Windows
 from stream.domain.fold import fold
+from stream.domain.minutes import HORIZON_MS, MINUTE_MS
 from stream.state import State, shared_memory
 
 BATCH: Final = 4_000
@@ -37,15 +38,22 @@ SCORES: Final = (9, 10, 10, 9, 8, 7, 9, 10, 8, 3)
 WITH_RESPONDENT: Final = 0.3
 DELAY_MS: Final = 3_000  # an answer reaches the log up to this long after it was given
 SEED: Final = 20_261_122
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is unlike in a log. `late_ms`: how long before its append an answer was given, at least and at most."""
+    """What is unlike in a log. `late_ms`: how long before its append an answer was given, at least and at most.
+
+    `windows`: those that the log sets live at its beginning, minutes; none: it sets none. `before_ms`: as many answers
+    came so long before already, in the same two hours, and are not measured.
+    """
 
     teams: int = 500
     late_ms: tuple[int, int] = (0, DELAY_MS)
     again: float = 0.0
+    windows: tuple[int, ...] = ()
+    before_ms: int | None = None
 
 
 VARIANTS: Final = {
@@ -53,6 +61,8 @@ VARIANTS: Final = {
     "all late": Variant(late_ms=(10 * 60_000, 30 * 86_400_000)),
     "10 % duplicates": Variant(again=0.1),
     "100,000 teams": Variant(teams=100_000),
+    "as many before": Variant(before_ms=DAY_MS),
+    "all that came leaves": Variant(before_ms=HORIZON_MS),
 }
 
 
@@ -61,38 +71,45 @@ class Record(NamedTuple):
 
     offset: int
     timestamp: int
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
 
 
-def batches(variant: Variant, answers: int) -> Iterator[tuple[int, list[Record]]]:
+def batches(
+    variant: Variant, answers: int, start_ms: int = START_MS, first: int = 0
+) -> Iterator[tuple[int, list[Record]]]:
     """(partition, records) of one batch after another, each made when it is asked for, as a fetch makes it.
 
-    Drawn from a seed: the same each time.
+    The first record of each partition has the offset `first`. Drawn from a seed: the same each time.
     """
-    draw = random.Random(SEED)
+    draw = random.Random(SEED + first)
     encode_answer = msgspec.json.Encoder().encode
     teams: list[list[bytes]] = [[] for _ in range(topics.PARTITIONS)]
     for number in range(variant.teams):
-        key = f"team-{number}".encode()
-        teams[topics.partition_of(key)].append(key)
+        team = f"team-{number}".encode()
+        teams[topics.partition_of(team)].append(team)
     # Few teams leave partitions empty: nothing comes from those, and the same number of answers from the others.
     used = [partition for partition in range(topics.PARTITIONS) if teams[partition]]
     rounds = max(1, answers // (BATCH * len(used)))
     for index in range(rounds):
         for partition in used:
             records: list[Record] = []
+            key: bytes | None
             for at in range(index * BATCH, (index + 1) * BATCH):
-                appended_ms = START_MS + SPAN_MS * at // (rounds * BATCH)
+                appended_ms = start_ms + SPAN_MS * at // (rounds * BATCH)
                 if records and draw.random() < variant.again:
                     key, value = draw.choice(records)[2:4]
                 else:
                     key = draw.choice(teams[partition])
                     value = encode_answer(_answer(draw, appended_ms - draw.randint(*variant.late_ms)))
-                headers = ((topics.APPENDED_HEADER, b"%d" % appended_ms),)
-                records.append(Record(at, START_MS + SPAN_MS, key, value, headers))
+                records.append(_record(first + at, appended_ms, key, value))
             yield partition, records
+
+
+def _record(offset: int, appended_ms: int, key: bytes | None, value: bytes) -> Record:
+    headers = ((topics.APPENDED_HEADER, b"%d" % appended_ms),)
+    return Record(offset, START_MS + SPAN_MS, key, value, headers)
 
 
 def _answer(draw: random.Random, event_ms: int) -> Answer:
@@ -122,6 +139,22 @@ class Measured:
         return self.answers / (self.fold_s + self.commit_s)
 
 
+def beforehand(variant: Variant, answers: int) -> Iterator[tuple[int, list[Record]]]:
+    """What the log of a variant holds before what is measured begins."""
+    first = 0
+    start_ms = START_MS - (variant.before_ms or 0)
+    if variant.windows:
+        first = 1
+        value = msgspec.json.encode(Windows(variant.windows))
+        for partition in range(topics.PARTITIONS):
+            yield partition, [_record(0, start_ms, None, value)]
+    if variant.before_ms is not None:
+        yield from batches(variant, answers, start_ms, first)
+        # The time between has passed, and what that brings is not a part of the answers to come.
+        for partition in range(topics.PARTITIONS):
+            yield partition, [_record(first + answers, START_MS - MINUTE_MS, None, msgspec.json.encode(Tick()))]
+
+
 def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = None) -> Measured:
     """Fold a log of `variant` into 16 fresh states."""
     measured = Measured()
@@ -131,7 +164,10 @@ def measure(variant: Variant, answers: int, profile: cProfile.Profile | None = N
     with tempfile.TemporaryDirectory() as folder:
         memory = shared_memory()
         states = [State(Path(folder) / str(partition), memory) for partition in range(topics.PARTITIONS)]
-        for partition, records in batches(variant, answers):
+        for partition, records in beforehand(variant, answers):
+            effects = fold(states[partition], records, partition)
+            states[partition].commit(effects, ())
+        for partition, records in batches(variant, answers, first=max(state.meta.position for state in states)):
             if profile is not None:
                 profile.enable()
             state = states[partition]

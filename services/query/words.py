@@ -95,12 +95,12 @@ def falling_text(since: int, was: Tally, fell_to: Tally) -> str:
     """A score alarm in one line; `since` is a day since 1970.
 
     >>> falling_text(20_000, Tally(2, 3, 5), Tally(4, 2, 4))
-    'fallen since 4 Oct: +30 before, 0 of 10 answers since'
+    'fallen since 4 Oct: +30 before, 0 since, of 10 answers'
     """
     day = date(1970, 1, 1) + timedelta(days=since)
     return (
         f"fallen since {day.day} {day:%b}: {signed(display(was) or 0)} before,"
-        f" {signed(display(fell_to) or 0)} of {answers_text(fell_to.total)} since"
+        f" {signed(display(fell_to) or 0)} since, of {answers_text(fell_to.total)}"
     )
 
 

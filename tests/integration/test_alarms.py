@@ -110,7 +110,7 @@ async def test_a_fall_in_the_panes_is_told_by_a_signed_webhook(engines: Engines,
     assert (sent["data"]["team"], sent["data"]["alarm_id"]) == ("support", alarm.alarm_id)
     assert (sent["data"]["before"]["nps"], sent["data"]["after"]["nps"]) == (30, -40)
     assert [one.note_id for one in told] == [headers["webhook-id"]]
-    assert ": +30 before, −40 of 100 answers since</a>" in line
+    assert ": +30 before, −40 since, of 100 answers</a>" in line
     assert re.search(r'href="/teams/support/explain\?window=1[3-5]\d{3}m"', line)
 
 

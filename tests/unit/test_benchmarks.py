@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,7 +26,10 @@ from benchmarks.worker import value
 from deploy.local.jars import read_lock
 from schemas import topics
 from schemas.feedback import Answer, FeedbackRecord
-from stream.domain.minutes import WINDOWS
+from stream.domain import keys, values
+from stream.domain.fold import fold as fold_batch
+from stream.domain.minutes import HORIZON_MS, WINDOWS
+from tests.unit.stream.fakes import FakeState
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,6 +194,24 @@ def test_a_log_of_few_teams_has_whole_batches_from_the_partitions_that_have_a_te
     found = list(fold.batches(fold.Variant(teams=2), 16_000))
     assert {partition for partition, _ in found} == {topics.partition_of(b"team-0"), topics.partition_of(b"team-1")}
     assert sum(len(records) for _, records in found) == 16_000
+
+
+def test_what_came_400_days_before_leaves_as_answers_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BATCH", 50)  # and so many are in a partition
+    variant = fold.Variant(windows=(7, 60), before_ms=HORIZON_MS)
+    state = FakeState()
+
+    def left_without_a_case(batches: Iterable[tuple[int, list[fold.Record]]], before: int) -> int:
+        for partition, records in batches:
+            if partition == 3:
+                state.commit(fold_batch(state, records, partition), ())
+        found = [values.RESOLVED.unpack(raw) for key, raw in state.data.items() if key[:1] == b"r"]
+        return sum(answer.first_offset < before and answer.case_id is None for answer in found)
+
+    assert left_without_a_case(fold.beforehand(variant, 800), 1_000) > 40
+    assert values.live_windows(state.data[keys.WINDOWS]) == (7, 60)
+    first = state.meta.position
+    assert left_without_a_case(fold.batches(variant, 800, first=first), first) <= 1  # the last one, a minute later
 
 
 def test_the_windows_of_the_cost_plot_begin_with_those_of_the_product() -> None:

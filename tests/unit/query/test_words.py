@@ -113,4 +113,4 @@ def test_there_is_no_spark_line_of_specks() -> None:
 
 def test_a_score_alarm_is_one_line() -> None:
     text = falling_text(20_000, Tally(360, 540, 900), Tally(600, 200, 201))
-    assert text == "fallen since 4 Oct: +30 before, −40 of 1,001 answers since"
+    assert text == "fallen since 4 Oct: +30 before, −40 since, of 1,001 answers"
