@@ -13,6 +13,8 @@ from deploy.local.ports import ports_of
 from deploy.local.probes import clickhouse_answers, kafka_answers, service_ready
 
 DATABASE = "pulse"
+# Where processors are short, what somebody waits for goes first, and the tables, which are behind anyway, come after.
+_AFTER_OTHERS = ("nice", "-n", "10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,12 @@ def _kafka(data: Path, address: str, ports: Mapping[str, int]) -> Child:
 
 def _clickhouse(data: Path, url: str, ports: Mapping[str, int]) -> Child:
     arguments = ("--data", str(data), "--port", str(ports["clickhouse"]))
-    command = (sys.executable, "-m", "deploy.local.clickhouse", *arguments)
+    command = (*_AFTER_OTHERS, sys.executable, "-m", "deploy.local.clickhouse", *arguments)
     return Child("clickhouse", command, url, partial(clickhouse_answers, url))
 
 
 def _service(name: str, port: int, env: Mapping[str, str]) -> Child:
     address = f"http://127.0.0.1:{port}"
-    command = (sys.executable, "-m", "services.cli", name.partition("-")[0])
+    priority = _AFTER_OTHERS if name == "sink" else ()
+    command = (*priority, sys.executable, "-m", "services.cli", name.partition("-")[0])
     return Child(name, command, address, partial(service_ready, address), env)

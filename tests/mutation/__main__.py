@@ -26,7 +26,7 @@ MUTANTS: Final = ROOT / "mutants" / "stream" / "domain"
 MODULES: Final = (
     *("scores", "minutes", "windows", "team_batch", "work", "fold", "ordinary", "reasks"),
     *("answers", "followups", "cases", "moves", "acts", "clocks", "deadlines", "promise", "policies", "carrying"),
-    *("carried", "erasure", "expiry", "keys", "ids", "places", "reading", "values", "messages"),
+    *("carried", "erasure", "expiry", "keys", "ids", "places", "reading", "values", "messages", "changes"),
     *("evidence", "alarms"),
 )
 SAMPLE: Final = 30  # of each module: some ten minutes on two quiet cores

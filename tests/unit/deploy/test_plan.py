@@ -51,6 +51,12 @@ def test_each_worker_has_its_own_identity_state_and_port(tmp_path: Path) -> None
         assert len({worker.env[variable] for worker in workers}) == 3
 
 
+def test_the_tables_and_what_fills_them_come_after_what_somebody_waits_for(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    after = {child.name for child in (*made.engines, *made.services) if child.command[:3] == ("nice", "-n", "10")}
+    assert after == {"clickhouse", "sink"}
+
+
 def test_everything_that_is_started_is_stopped_along_the_line(tmp_path: Path) -> None:
     made = plan(tmp_path)
     names = [child.name for child in (*made.engines, *made.services)]
