@@ -171,7 +171,9 @@ def test_a_customer_who_is_unhappy_still_raises_a_case_that_says_so(log: LogBuil
 
 
 @pytest.mark.parametrize(
-    "named", [case_id(7), case_id(1, TEAMS[1]), "no id", "é" * 36, case_id(2)], ids=lambda name: name[:8]
+    "named",
+    [case_id(7), case_id(1, TEAMS[1]), "no id", "é" * 36, case_id(2)],
+    ids=["none", "another team's", "no id", "not ascii", "its own"],
 )
 def test_an_answer_that_names_no_case_of_its_team_or_its_own_counts_and_nothing_is_linked(
     log: LogBuilder, named: str
