@@ -10,7 +10,7 @@ from msgspec import structs
 from schemas.feedback import Policy
 from schemas.followups import State
 from schemas.policies import TeamPolicy
-from stream.domain import clocks, keys, values
+from stream.domain import clocks, deadlines, keys, values
 from stream.domain.work import Work
 from tests.unit.stream.fakes import (
     DAY,
@@ -223,3 +223,12 @@ def test_the_keys_of_deadlines_are_in_the_order_of_time_then_case() -> None:
     ]
     assert found == sorted(found)
     assert [keys.split_deadline(key) for key in found[1:3]] == [(2, "a" * 36, "yy"), (2, "b" * 36, "x")]
+
+
+def test_time_is_to_pass_when_a_window_moves_next_though_there_is_no_case() -> None:
+    log = LogBuilder()
+    log.answer(1, 9)
+    state = play(log.records).state
+    due = values.TEAM.unpack(state.data[keys.team(TEAM)]).due
+    assert not deadlines.is_due(state, log.now_ms, (due - 1) * MINUTE)
+    assert deadlines.is_due(state, log.now_ms, (due - 1) * MINUTE + 1)

@@ -185,6 +185,7 @@ def test_a_case_stays_open_while_another_of_its_answers_is_unhappy() -> None:
     anna(log, 2, 1, revision=2)
     run = play(log.records)
     assert kinds(run) == ["raised", "answer_joined", "answer_edited", "rescored", "reopened"]
+    assert [event.response_id for event in run.events] == [response_id(number) for number in (1, 2, 1, 2, 2)]
     assert last(run).case.score == 9  # the opening answer's
 
 
