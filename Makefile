@@ -44,8 +44,7 @@ type: $(VENV)/.dev ## mypy --strict over everything, tests included
 	$(RUN) mypy
 fmt: $(VENV)/.dev ## Format, and mend what ruff can mend
 	$(RUN) ruff check --fix . ; $(RUN) ruff format .
-bench: $(VENV)/.dev ## The benchmarks, one table (JSON=1: one JSON line at the end)
-	@$(RUN) stream.compiling --if-possible
+bench: try-compiled ## The benchmarks, one table (JSON=1: one JSON line at the end)
 	@$(MAKE) --no-print-directory $(PEERS)/.ready || echo 'Peers in Python will be left out: no $(PEERS).' >&2
 	$(RUN) benchmarks $(if $(JSON),--json)
 soak: $(VENV)/.dev ## The full sizes of the chaos tests

@@ -23,7 +23,6 @@ import msgspec
 
 from benchmarks.chart import Chart, svg
 from benchmarks.fold import DAY_MS, Variant, measure
-from stream.domain import minutes
 from stream.domain.minutes import HORIZON_MS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -123,7 +122,7 @@ def _write(costs: dict[Point, float], answers: int, loads: Sequence[float]) -> N
 
 def cost_us(point: Point, answers: int) -> float:
     """Microseconds of processor time an answer, in this process."""
-    windows = () if point.windows == len(minutes.WINDOWS) else tuple(sorted(WINDOWS[: point.windows]))
+    windows = tuple(sorted(WINDOWS[: point.windows]))
     variant = Variant(teams=point.teams, again=point.again, windows=windows, before_ms=point.before_ms)
     return 1e6 / measure(variant, answers).per_s
 

@@ -58,7 +58,7 @@ class Variant:
 
 VARIANTS: Final = {
     "main": Variant(),
-    "all late": Variant(late_ms=(10 * 60_000, 30 * 86_400_000)),
+    "all late": Variant(late_ms=(10 * 60_000, 30 * DAY_MS)),
     "10 % duplicates": Variant(again=0.1),
     "100,000 teams": Variant(teams=100_000),
     "as many before": Variant(before_ms=DAY_MS),

@@ -22,12 +22,11 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, for_code
 from msgspec.structs import replace
 
 from deploy.errors import EngineUnavailable, GenerationMissing, LogMoved, TopicRefused
-from deploy.topics import SET_ON_TOPIC, admin_of, migrate_topics
+from deploy.topics import SET_ON_TOPIC, WITHIN_S, admin_of, delete_topics, migrate_topics
 from schemas.feedback import Tick
 from schemas.generations import Generation, later_generations
 from schemas.topics import FEEDBACK, SEALED
 
-WITHIN_S: Final = 30.0
 _LIMIT: Final = "max.message.bytes"
 _TICK: Final = msgspec.json.encode(Tick())
 _LOOK_S: Final = 0.1
@@ -136,21 +135,7 @@ async def drop_generation(bootstrap: str, generation: Generation) -> list[str]:
 
     Raises:  EngineUnavailable, TopicRefused.
     """
-    wanted = {topic.name for topic in generation.topics()}
-    async with admin_of(bootstrap) as admin:
-        names = sorted(wanted & set(await admin.list_topics()))
-        if not names:
-            return []
-        answer = await admin.delete_topics(names)
-        for name, code, *_ in answer.topic_error_codes:
-            if code:
-                raise TopicRefused(name, for_code(code).__name__)
-        deadline = time.monotonic() + WITHIN_S
-        while wanted & set(await admin.list_topics()):
-            if time.monotonic() > deadline:
-                raise EngineUnavailable("kafka", bootstrap, WITHIN_S)
-            await asyncio.sleep(_LOOK_S)
-    return names
+    return await delete_topics(bootstrap, [topic.name for topic in generation.topics()])
 
 
 async def _settings(admin: AIOKafkaAdminClient, topic: str) -> Mapping[str, tuple[str, int]]:

@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from deploy.errors import EngineUnavailable, TopicMismatch, TopicRefused
 from schemas.topics import TOPICS, Topic
 
-LEADERS_WITHIN_S: Final = 30.0
+WITHIN_S: Final = 30.0  # a broker does what its controller has decided
+_LOOK_S: Final = 0.1
 SET_ON_TOPIC: Final = 1  # Kafka's config source DYNAMIC_TOPIC_CONFIG: not inherited from the broker
 
 
@@ -54,6 +55,29 @@ async def migrate_topics(
         altered = await _alter(admin, {name: wanted[name][1] for name in existing})
         await _wait_for_leaders(admin, bootstrap, {name: partitions for name, (partitions, _) in wanted.items()})
     return TopicChanges(tuple(missing), altered)
+
+
+async def delete_topics(bootstrap: str, names: Iterable[str]) -> list[str]:
+    """Delete those of `names` that are there, and return when the broker no longer has them: their names.
+
+    It lists them for up to a second after it has answered, and whoever finds them there makes no others.
+
+    Raises:  EngineUnavailable, TopicRefused.
+    """
+    async with admin_of(bootstrap) as admin:
+        there = sorted(set(names) & set(await admin.list_topics()))
+        if not there:
+            return []
+        answer = await admin.delete_topics(there)
+        for name, code, *_ in answer.topic_error_codes:
+            if code:
+                raise TopicRefused(name, for_code(code).__name__)
+        deadline = time.monotonic() + WITHIN_S
+        while set(there) & set(await admin.list_topics()):
+            if time.monotonic() > deadline:
+                raise EngineUnavailable("kafka", bootstrap, WITHIN_S)
+            await asyncio.sleep(_LOOK_S)
+    return there
 
 
 @asynccontextmanager
@@ -119,7 +143,7 @@ async def _alter(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, s
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, bootstrap: str, wanted: Mapping[str, int]) -> None:
-    deadline = time.monotonic() + LEADERS_WITHIN_S
+    deadline = time.monotonic() + WITHIN_S
     while True:
         try:
             described = await admin.describe_topics(list(wanted))
@@ -133,5 +157,5 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, bootstrap: str, wanted: 
         except KafkaError:
             pass  # the broker we asked is catching up
         if time.monotonic() > deadline:
-            raise EngineUnavailable("kafka", bootstrap, LEADERS_WITHIN_S)
-        await asyncio.sleep(0.1)
+            raise EngineUnavailable("kafka", bootstrap, WITHIN_S)
+        await asyncio.sleep(_LOOK_S)

@@ -48,8 +48,8 @@ def tag(root: Path = ROOT) -> str:
     digest = hashlib.sha256(repr((sysconfig.get_config_var("EXT_SUFFIX"), MODULES)).encode())
     for package in _SOURCES:
         for path in sorted((root / package).glob("*.py")):
-            digest.update(b"%s %d\n" % (path.name.encode(), path.stat().st_size))
-            digest.update(path.read_bytes())
+            source = path.read_bytes()
+            digest.update(b"%s %d\n%s" % (path.name.encode(), len(source), source))
     return digest.hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.ports import free_base, ports_of
 from deploy.local.probes import clickhouse_answers, kafka_answers, until
 from deploy.local.spawn import leashed
 from deploy.migrate import migrate_tables
-from deploy.topics import migrate_topics
+from deploy.topics import delete_topics, migrate_topics
 from schemas.topics import TOPICS
 
 T = TypeVar("T")
@@ -105,7 +104,7 @@ class Engines:
         """
         names = {topic.name: prefix + topic.name for topic in TOPICS}
         if anew:
-            in_own_loop(_delete_topics(self.kafka, names.values()))
+            in_own_loop(delete_topics(self.kafka, names.values()))
         in_own_loop(migrate_topics(self.kafka, prefix=prefix))
         return names
 
@@ -158,22 +157,6 @@ def temporary() -> Iterator[Engines]:
             yield running
     finally:
         shutil.rmtree(below, ignore_errors=True)
-
-
-async def _delete_topics(kafka: str, names: Iterable[str]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        there = set(names) & set(await admin.list_topics())
-        await admin.delete_topics(sorted(there))
-        # The broker lists them for up to a second more, and whoever finds them there makes no others.
-        deadline = time.monotonic() + START_S
-        while there & set(await admin.list_topics()):
-            if time.monotonic() > deadline:
-                pytest.fail(f"{len(there)} topics were not deleted within {START_S:.0f} s")
-            await asyncio.sleep(0.02)
-    finally:
-        await admin.close()
 
 
 def in_own_loop(work: Coroutine[Any, Any, T]) -> T:

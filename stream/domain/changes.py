@@ -13,11 +13,10 @@ from stream.domain.messages import LARGEST, Message, message
 
 _AROUND: Final = 1_000  # bytes: the team, and the names of the fields
 _ENCODE: Final = msgspec.json.Encoder().encode
-_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Answers:
-    """The answers that a batch says of one team, as the inside of a JSON list."""
+    """The answers that a batch says of one team, each as JSON."""
 
     __slots__ = ("_json",)
 
@@ -30,6 +29,10 @@ class Answers:
     def append(self, change: AnswerChange) -> None:
         """One more."""
         self._json.append(_ENCODE(change))
+
+    def items(self) -> list[msgspec.Raw]:
+        """Each of them."""
+        return [msgspec.Raw(json) for json in self._json]
 
     def raw(self) -> msgspec.Raw:
         """All of them, as a JSON list."""
@@ -54,7 +57,7 @@ def changes(
     size = 0
     for kind, items in (
         ("panes", [msgspec.Raw(_ENCODE(pane)) for pane in panes]),
-        ("answers", _ITEMS.decode(answers.raw()) if answers else []),
+        ("answers", answers.items()),
         ("corrections", [msgspec.Raw(_ENCODE(correction)) for correction in corrections]),
     ):
         for item in items:

@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.spawn import leashed
+from deploy.topics import delete_topics
 from schemas import topics
 from schemas.changes import AnswerChange, ChangesRecord, PaneChange, Position, TeamChanges
 from schemas.feedback import Answer, Policy
@@ -148,18 +149,7 @@ class Place:
 
     async def no_topics(self) -> None:
         """Delete all topics, and wait until they are gone."""
-        names = {topic.name for topic in topics.TOPICS}
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-
-        async def gone() -> bool:
-            return not names & set(await admin.list_topics())
-
-        try:
-            await admin.start()
-            await admin.delete_topics(sorted(names))
-            await until(gone)
-        finally:
-            await admin.close()
+        await delete_topics(self.kafka, [topic.name for topic in topics.TOPICS])
 
     async def send(self, sent: Iterable[Sent], topic: str = topics.FEEDBACK, per_s: float | None = None) -> list[int]:
         """Append records, through outages; how many each partition was given. `per_s` paces them."""
